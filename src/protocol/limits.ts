@@ -1,0 +1,104 @@
+/**
+ * Every bound, with its unit in its name, its default and its consequence. An application overrides any of them by
+ * `throughline({ limits })`; those of the client by `connect(url, { limits })`. PROTOCOL.md lists them; a house test holds the two
+ * together and asks that some test reaches each.
+ */
+export const LIMITS = {
+  // names and sizes: beyond them the sender gets an error and nothing is stored
+  /** Characters of a channel's name: `bad_channel`. */
+  channelNameCharsMax: 200,
+  /** UTF-8 bytes of an event's name: `bad_event`. */
+  eventBytesMax: 128,
+  /** UTF-8 bytes of an idempotency key: `bad_key`. */
+  keyBytesMax: 128,
+  /** Bytes of one message's data: `too_large`. */
+  messageBytesMax: 1_048_576,
+  /** Bytes of one signal's data: `too_large`. */
+  signalBytesMax: 16_384,
+  /** Envelopes in one POST /publish: `too_large`. */
+  batchCountMax: 1_000,
+  /** Bytes of one request body or WebSocket frame: `too_large`, and WebSocket closes with 1009. */
+  bodyBytesMax: 8_388_608,
+
+  // one connection
+  /** Channels in one GET /events: `too_many_channels`. */
+  streamChannelsMax: 32,
+  /** Bytes of the `id:` vector of GET /events: `too_many_channels`. */
+  streamIdBytesMax: 2_048,
+  /** Channels on one WebSocket or POST /events: `too_many_channels`. */
+  connectionChannelsMax: 100,
+  /** Malformed frames on one WebSocket; one more closes it with 4400. */
+  badFramesMax: 16,
+  /** Frames waiting for a slow `authorize` on one WebSocket; then its socket is no longer read until they are done. */
+  framesPendingMax: 256,
+  /** Requests without an answer yet on one connection: `too_many_requests`. */
+  requestsPendingMax: 64,
+  /** Seconds until a request without an answer fails with `request_timeout`. */
+  requestSecondsMax: 30,
+  /** Seconds until an `authenticate` or `authorize` without an answer fails with `overloaded`. */
+  gateSecondsMax: 10,
+
+  // delivery
+  /** Bytes unsent on one socket; beyond, the reader is lagging: it leaves the live set and reads on from the log when the socket drains. */
+  sinkBytesMax: 262_144,
+  /** Seconds without a byte drained from a socket that has unsent bytes; then it is closed with `slow`, and resumes from the log. */
+  stalledSecondsMax: 120,
+  /** Bytes of recent messages kept in memory per channel that has readers; a reader further behind reads from the log. */
+  tailBytesMax: 262_144,
+  /** Messages in one page of catching up. */
+  catchUpCountMax: 256,
+  /** Bytes in one page of catching up; a page has at least one message. */
+  catchUpBytesMax: 131_072,
+  /** Messages in one page of history: a larger `limit` is cut to it. */
+  pageCountMax: 1_000,
+  /** Bytes of data in one page of history; a page has at least one message. */
+  pageBytesMax: 1_048_576,
+  /** Seconds that a long-poll may wait: a larger `wait` is cut to it. */
+  waitSecondsMax: 25,
+  /** Seconds between heartbeats on an idle connection. A WebSocket that has not answered two of them is closed. */
+  heartbeatSeconds: 15,
+  /** Connections that a node holds: `overloaded`. */
+  connectionsMax: 100_000,
+  /** Signals of one channel waiting for the next flush: the oldest is dropped. */
+  signalsPendingMax: 1_000,
+
+  // publishing and the log
+  /** Messages of one channel waiting for the log: `overloaded`. */
+  publishQueueMax: 20_000,
+  /** Bytes of one channel's messages waiting for the log: `overloaded`. */
+  publishQueueBytesMax: 67_108_864,
+  /** Seconds until a publish that the log has not answered is told `unknown`. */
+  publishSecondsMax: 10,
+  /** Idempotency keys remembered per channel: a new key is refused with `keys_full`. */
+  keysMax: 1_000_000,
+  /** Seconds that a key is remembered at least; longer while its message is retained. */
+  keySecondsMin: 86_400,
+  /** Epochs that a log's lineage remembers: a position of an older one gets `gap epoch`. */
+  lineageMax: 32,
+
+  // the client
+  /** Publishes without an answer that a client holds: `outbox_full`. */
+  outboxCountMax: 1_000,
+  /** Bytes of publishes without an answer that a client holds: `outbox_full`. */
+  outboxBytesMax: 1_048_576,
+  /** Messages that a `for await` reader has not taken yet; then its channel is no longer read until it takes some. */
+  iteratorCountMax: 256,
+  /** Seconds until a connection attempt without a `connected` frame is given up and tried again. */
+  connectSecondsMax: 10,
+  /** Milliseconds of the first backoff window; it doubles with each failure. */
+  backoffMsMin: 300,
+  /** Milliseconds of the largest backoff window. */
+  backoffMsMax: 20_000,
+} as const;
+
+export type Limits = { readonly [Name in keyof typeof LIMITS]: number };
+
+/** The defaults with an application's own values on top. Throws a `RangeError` for a name that does not exist or a value that is not a positive number. */
+export function withLimits(own: Partial<Limits> = {}): Limits {
+  for (const [name, value] of Object.entries(own)) {
+    if (!Object.hasOwn(LIMITS, name)) throw new RangeError(`There is no limit named ${name}. PROTOCOL.md lists them.`);
+    if (typeof value !== "number" || !(value > 0))
+      throw new RangeError(`The limit ${name} must be a number above 0, not ${String(value)}.`);
+  }
+  return { ...LIMITS, ...own };
+}
