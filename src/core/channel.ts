@@ -1,0 +1,325 @@
+import type { Clock } from "../protocol/clock.ts";
+import type { Entry } from "../protocol/entry.ts";
+import type { SignalFrame } from "../protocol/frame.ts";
+import type { Start } from "../protocol/from.ts";
+import type { Limits } from "../protocol/limits.ts";
+import { ORIGIN, type Position } from "../protocol/position.ts";
+import { fanOut } from "./fan-out.ts";
+import type { Flushable, Flusher } from "./flusher.ts";
+import { locate } from "./locate.ts";
+import type { Log, Told } from "./log.ts";
+import type { Codec, Encoded } from "./outlet.ts";
+import { LogPage } from "./page.ts";
+import type { Reader, Source } from "./reader.ts";
+import { readAfter, resume, topOf } from "./resume.ts";
+import { SharedBatch, Tail } from "./tail.ts";
+
+/** What a channel needs of the hub. */
+export interface ChannelContext {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly flusher: Flusher;
+  readonly warn: (sentence: string) => void;
+  /** The last reader has gone. */
+  readonly onEmpty: (channel: Channel) => void;
+}
+
+/** Readers of one codec that are live: their position is the head, or was when the last flush began. */
+interface LiveSet {
+  readonly readers: (Reader | undefined)[];
+  holes: number;
+}
+
+/** A flush under way. It may take several slices. */
+interface Flush {
+  readonly batch: SharedBatch;
+  readonly before: Position;
+  readonly sets: { readonly live: LiveSet; readonly codec: Codec; readonly bound: number; index: number }[];
+}
+
+/**
+ * One channel as the readers of this node see it: it follows the log, keeps the tail, and writes what is new to those that are live.
+ * It exists while it has readers.
+ */
+export class Channel implements Flushable, Source {
+  readonly name: string;
+  readonly #context: ChannelContext;
+  readonly #live = new Map<Codec, LiveSet>();
+  readonly #signals = new Map<string, SignalFrame>();
+  readonly #reads = new Map<number, Promise<LogPage>>();
+  #tail: Tail;
+  /** Told by the log and not flushed yet, all of one epoch, right after the tail. */
+  #pending: Entry[] = [];
+  #pendingBatch: SharedBatch | null = null;
+  #flush: Flush | null = null;
+  #readers = 0;
+  #unfollow: (() => void) | null = null;
+  #opening: Promise<void> | null = null;
+  #refreshing: Promise<void> | null = null;
+  /** Something was told while the log was being looked at: look again. */
+  #again = false;
+  head: Position = ORIGIN;
+
+  constructor(name: string, context: ChannelContext) {
+    this.name = name;
+    this.#context = context;
+    this.#tail = new Tail(ORIGIN, context.limits.tailBytesMax);
+  }
+
+  get readers(): number {
+    return this.#readers;
+  }
+
+  /** A reader takes hold of the channel. Each `hold` is let go by one `release`. */
+  hold(): void {
+    this.#readers++;
+  }
+
+  release(): void {
+    if (--this.#readers === 0) this.#context.onEmpty(this);
+  }
+
+  /** Follows the log. Follow first, then look: what is told in between makes it look again, so nothing falls between the two. */
+  open(): Promise<void> {
+    this.#opening ??= this.#open();
+    return this.#opening;
+  }
+
+  close(): void {
+    this.#unfollow?.();
+    this.#unfollow = null;
+  }
+
+  async locate(start: Start): Promise<Position> {
+    await this.open();
+    return start.type === "now" ? this.head : locate(this.#context.log, this.name, start);
+  }
+
+  /** A page after a position, one read for however many readers ask for it at once. */
+  page(position: Position): Promise<LogPage> {
+    const after = readAfter(position);
+    const known = this.#reads.get(after);
+    if (known !== undefined) return known;
+    const read = this.#read(position).finally(() => this.#reads.delete(after));
+    this.#reads.set(after, read);
+    return read;
+  }
+
+  /** If the reader's position lies in the tail: writes it what it lacks and takes it into the live set, in this very turn. */
+  join(reader: Reader): boolean {
+    const batches = this.#after(reader.position!);
+    if (batches === null) return false;
+    if (!reader.write(batches)) return true;
+    reader.state = "live";
+    reader.offset = this.head.offset;
+    reader.position = null;
+    const { codec } = reader.outlet;
+    let live = this.#live.get(codec);
+    if (live === undefined) {
+      live = { readers: [], holes: 0 };
+      this.#live.set(codec, live);
+    }
+    reader.slot = live.readers.push(reader) - 1;
+    reader.sayLive();
+    return true;
+  }
+
+  /** Takes a reader out of the live set. */
+  leave(reader: Reader): void {
+    const live = this.#live.get(reader.outlet.codec);
+    if (live === undefined || live.readers[reader.slot] !== reader) return;
+    live.readers[reader.slot] = undefined;
+    live.holes++;
+    // Places must not move under a flush; it closes the holes itself when it is done.
+    if (this.#flush === null && live.holes > live.readers.length / 2) this.#compact(reader.outlet.codec, live);
+  }
+
+  /** Sends a signal to whoever is live and has room. The latest of an event and sender wins until the flush. */
+  signal(frame: SignalFrame): void {
+    if (this.#live.size === 0) return;
+    const key = JSON.stringify([frame.event, frame.sender]);
+    this.#signals.delete(key);
+    this.#signals.set(key, frame);
+    if (this.#signals.size > this.#context.limits.signalsPendingMax) this.#signals.delete(this.#signals.keys().next().value as string);
+    this.#context.flusher.want(this);
+  }
+
+  /** Writes what was pending when it began to the live readers, until the deadline. False if it must go on. */
+  flush(deadline: number): boolean {
+    if (this.#flush === null && this.#pending.length > 0) this.#beginFlush();
+    if (this.#flush !== null && !this.#continueFlush(this.#flush, deadline)) return false;
+    this.#flushSignals();
+    return true;
+  }
+
+  /** Looks at the log, and makes the head what it says. Readers that are live and can't go on there are sent to look for themselves. */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = null;
+    });
+    return this.#refreshing;
+  }
+
+  pause(ms: number): Promise<void> {
+    return new Promise((resolve) => this.#context.clock.after(ms, resolve));
+  }
+
+  warn(error: unknown): void {
+    this.#context.warn(`The log of ${this.name} could not be read; its readers wait and try again. ${String(error)}`);
+  }
+
+  async #read(position: Position): Promise<LogPage> {
+    const { log, limits } = this.#context;
+    // One more than the limit: the first entry is the reader's own, there for its tag.
+    const limit = { count: limits.catchUpCountMax + 1, bytes: limits.catchUpBytesMax };
+    return new LogPage(this.name, await log.read(this.name, readAfter(position), limit));
+  }
+
+  async #open(): Promise<void> {
+    this.#unfollow = this.#context.log.follow(this.name, (told) => this.#onTold(told));
+    this.#refreshing = this.#look().finally(() => {
+      this.#refreshing = null;
+    });
+    try {
+      await this.#refreshing;
+    } catch (error) {
+      this.close();
+      this.#opening = null;
+      throw error;
+    }
+    if (this.#again) await this.refresh();
+  }
+
+  async #look(): Promise<void> {
+    const page = await this.#context.log.read(this.name, Number.MAX_SAFE_INTEGER, { count: 0, bytes: 0 });
+    this.#place(topOf(page.head));
+  }
+
+  #onTold(told: Told): void {
+    if (this.#refreshing !== null) {
+      this.#again = true;
+      return;
+    }
+    if (told.type === "appended") {
+      const first = told.entries[0]!.offset;
+      const continues = told.epoch === this.head.epoch || this.head === ORIGIN;
+      if (continues && first === this.head.offset + 1) {
+        this.#append(told.epoch, told.entries);
+        return;
+      }
+      if (told.epoch === this.head.epoch && told.entries.at(-1)!.offset <= this.head.offset) return;
+    }
+    this.refresh().catch((error) => this.warn(error));
+  }
+
+  #append(epoch: string, entries: readonly Entry[]): void {
+    if (epoch !== this.head.epoch) this.#flushNow();
+    for (const entry of entries) this.#pending.push(entry);
+    this.#pendingBatch = null;
+    const last = entries[entries.length - 1]!;
+    this.head = { epoch, offset: last.offset, tag: last.tag };
+    this.#context.flusher.want(this);
+  }
+
+  async #refresh(): Promise<void> {
+    do {
+      this.#again = false;
+      // A read of its own: one that is shared may have begun before what we were told.
+      const page = await this.#read(this.head);
+      const { gap, entries } = resume(this.head, page);
+      if (gap !== null) this.#doubt(topOf(page.head));
+      else {
+        for (const batch of page.batches(entries, Number.MAX_SAFE_INTEGER)) this.#append(batch.epoch, batch.entries);
+        if (page.head !== null && this.head.offset < page.head.top) this.#again = true;
+      }
+    } while (this.#again);
+  }
+
+  /** The tail begins anew at a position. */
+  #place(position: Position): void {
+    this.head = position;
+    this.#tail = new Tail(position, this.#context.limits.tailBytesMax);
+  }
+
+  /** The log does not go on from our head but from `position`: everyone, having got all that was told, looks for himself. */
+  #doubt(position: Position): void {
+    this.#flushNow();
+    const { head } = this;
+    const live = [...this.#live.values()].flatMap(({ readers }) => readers.filter((reader) => reader !== undefined));
+    this.#place(position);
+    for (const reader of live) reader.doubt(head);
+  }
+
+  #flushNow(): void {
+    // Twice: one that is under way is ended, then what came meanwhile goes out.
+    this.flush(Number.POSITIVE_INFINITY);
+    this.flush(Number.POSITIVE_INFINITY);
+  }
+
+  #after(position: Position): SharedBatch[] | null {
+    const flushed = this.#tail.head;
+    if (position.offset > flushed.offset) {
+      const place = position.offset - flushed.offset - 1;
+      const entry = this.#pending[place];
+      if (entry === undefined || entry.tag !== position.tag || this.head.epoch !== position.epoch) return null;
+      return place === this.#pending.length - 1 ? [] : [this.#batchPending().after(position.offset)];
+    }
+    const batches = this.#tail.after(position);
+    if (batches !== null && this.#pending.length > 0) batches.push(this.#batchPending());
+    return batches;
+  }
+
+  #batchPending(): SharedBatch {
+    this.#pendingBatch ??= new SharedBatch(this.name, this.head.epoch, this.#pending.slice());
+    return this.#pendingBatch;
+  }
+
+  #beginFlush(): void {
+    const before = this.#tail.head;
+    const batch = this.#batchPending();
+    this.#pending = [];
+    this.#pendingBatch = null;
+    this.#tail.push(batch);
+    const sets = [...this.#live].map(([codec, live]) => ({ live, codec, bound: live.readers.length, index: 0 }));
+    this.#flush = { batch, before, sets };
+  }
+
+  #continueFlush({ batch, before, sets }: Flush, deadline: number): boolean {
+    const { clock } = this.#context;
+    for (const set of sets) {
+      if (set.index === set.bound) continue;
+      const encoded = batch.encode(set.codec, before.epoch);
+      set.index = fanOut(set.live.readers, set.index, set.bound, before, batch, encoded, clock, deadline);
+      if (set.index < set.bound) return false;
+    }
+    this.#flush = null;
+    for (const { live, codec } of sets) if (live.holes > 0) this.#compact(codec, live);
+    return true;
+  }
+
+  #compact(codec: Codec, live: LiveSet): void {
+    let kept = 0;
+    for (const reader of live.readers) {
+      if (reader === undefined) continue;
+      reader.slot = kept;
+      live.readers[kept++] = reader;
+    }
+    live.readers.length = kept;
+    live.holes = 0;
+    if (kept === 0) this.#live.delete(codec);
+  }
+
+  #flushSignals(): void {
+    if (this.#signals.size === 0) return;
+    const frames = [...this.#signals.values()];
+    this.#signals.clear();
+    for (const [codec, live] of this.#live) {
+      const encoded = frames.map((frame) => codec.frame(frame)).filter((one): one is NonNullable<Encoded> => one !== null);
+      for (const reader of live.readers) {
+        if (reader === undefined) continue;
+        for (const one of encoded) if (!reader.outlet.full()) reader.outlet.write(one);
+      }
+    }
+  }
+}

@@ -1,0 +1,92 @@
+import type { Clock } from "../protocol/clock.ts";
+import { ThroughlineError } from "../protocol/error.ts";
+import { type Action, ANONYMOUS, type Authenticate, type Authorize, type Credentials, type Identity } from "./identity.ts";
+
+export interface GateOptions {
+  readonly authenticate: Authenticate | undefined;
+  readonly authorize: Authorize | undefined;
+  readonly clock: Clock;
+  readonly secondsMax: number;
+  readonly warn: (sentence: string) => void;
+}
+
+/**
+ * The one gate. Every transport, page and post asks here, so the answer cannot differ between them.
+ *
+ * `authorize` answers at once where the application's function does: a promise costs a turn, and publishing asks for each message.
+ */
+export class Gate {
+  readonly #options: GateOptions;
+
+  constructor(options: GateOptions) {
+    this.#options = options;
+  }
+
+  /** Who is this? Throws `unauthenticated`, `expired`, or `overloaded` if the application does not say in time. */
+  async authenticate(credentials: Credentials): Promise<Identity> {
+    const { authenticate, clock } = this.#options;
+    if (authenticate === undefined) return ANONYMOUS;
+    const identity = await this.#inTime("authenticate", () => authenticate(credentials));
+    if (identity === false) {
+      throw new ThroughlineError("unauthenticated", "Who you are was not accepted. Send a valid token in the Authorization header.");
+    }
+    if (identity !== null && identity.expiresAt !== undefined && identity.expiresAt <= clock.now()) {
+      throw new ThroughlineError("expired", "The token has expired. Get a fresh one and come back.");
+    }
+    return identity ?? ANONYMOUS;
+  }
+
+  /** May this identity do that? Throws, or rejects, with `forbidden`. */
+  authorize(identity: Identity, action: Action, channel: string): void | Promise<void> {
+    const { authorize, clock } = this.#options;
+    if (identity.expiresAt !== undefined && identity.expiresAt <= clock.now()) {
+      throw new ThroughlineError("expired", "The token has expired. Get a fresh one and come back.");
+    }
+    if (authorize === undefined) return;
+    let answer: boolean | Promise<boolean>;
+    try {
+      answer = authorize({ identity, action, channel });
+    } catch (error) {
+      throw this.#failed("authorize", error);
+    }
+    if (answer === true) return;
+    if (typeof answer === "object") return this.#inTime("authorize", () => answer).then((allowed) => check(allowed, action, channel));
+    check(answer, action, channel);
+  }
+
+  /** The same as a yes or no, for live readers. */
+  async allows(identity: Identity, action: Action, channel: string): Promise<boolean> {
+    try {
+      await this.authorize(identity, action, channel);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #inTime<T>(what: string, ask: () => T | Promise<T>): Promise<T> {
+    const { clock, secondsMax } = this.#options;
+    return new Promise((resolve, reject) => {
+      const cancel = clock.after(secondsMax * 1000, () => {
+        reject(new ThroughlineError("overloaded", `The application's ${what} did not answer within ${secondsMax} s. Try again.`));
+      });
+      Promise.resolve()
+        .then(ask)
+        .then(resolve, (error) => reject(this.#failed(what, error)))
+        .finally(cancel);
+    });
+  }
+
+  /** A fault in the application's hook is never a yes, and its text is for the operator only. */
+  #failed(what: string, error: unknown): ThroughlineError {
+    if (error instanceof ThroughlineError) return error;
+    this.#options.warn(`The application's ${what} threw, so the request was refused: ${String(error)}`);
+    return new ThroughlineError("internal", `The application's ${what} failed. The server's log has the cause.`);
+  }
+}
+
+function check(allowed: boolean, action: Action, channel: string): void {
+  // Anything but true is a no: a hook that forgets to return must not open the door.
+  if (allowed !== true)
+    throw new ThroughlineError("forbidden", `You may not ${action} on ${channel}. Ask the application for the permission.`);
+}

@@ -1,0 +1,326 @@
+import { checkChannelName } from "../protocol/channel-name.ts";
+import type { Clock, Random } from "../protocol/clock.ts";
+import { ThroughlineError } from "../protocol/error.ts";
+import type { Start } from "../protocol/from.ts";
+import type { Limits } from "../protocol/limits.ts";
+import { checkEvent, checkKey, type Kind, type Level } from "../protocol/message.ts";
+import { formatPosition } from "../protocol/position.ts";
+import { Channel } from "./channel.ts";
+import { type Connection, Connections } from "./connection.ts";
+import { Flusher } from "./flusher.ts";
+import { Gate } from "./gate.ts";
+import { Handlers } from "./handlers.ts";
+import { type History, type HistoryQuery, readHistory } from "./history.ts";
+import type { Authenticate, Authorize, Identity } from "./identity.ts";
+import { Inlet } from "./inlet.ts";
+import type { Appended, Draft, Log, Retention } from "./log.ts";
+import type { Outlet } from "./outlet.ts";
+import { printOf } from "./print.ts";
+import { Reader } from "./reader.ts";
+import { topOf } from "./resume.ts";
+
+export interface HubOptions {
+  readonly engine: Log;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly limits: Limits;
+  readonly authenticate?: Authenticate | undefined;
+  readonly authorize?: Authorize | undefined;
+  readonly retain?: ((channel: string) => Partial<Retention> | undefined) | undefined;
+  readonly warn: (sentence: string) => void;
+  readonly onSlice?: ((ms: number) => void) | undefined;
+}
+
+/** One message to publish. */
+export interface Publication {
+  readonly channel: string;
+  readonly event?: string | undefined;
+  readonly kind: Kind;
+  readonly data: string | Uint8Array;
+  /** Bytes of data and event as UTF-8. */
+  readonly size: number;
+  readonly key?: string | undefined;
+}
+
+/** What a publish is answered. */
+export interface Receipt {
+  readonly position: string;
+  readonly level: Level;
+  readonly duplicate: boolean;
+}
+
+/** What the hub tells an application that asked by `on`. */
+export interface HubEvents {
+  connect: Connection;
+  disconnect: Connection;
+  publish: { readonly channel: string; readonly event: string; readonly position: string; readonly identity: Identity };
+}
+
+/** How long a channel without readers goes on following its log: someone who reloads a page comes back to a warm one. */
+const LINGER_MS = 5_000;
+/** A stopping server asks its readers to come back within this time, each at its own moment. */
+const RESTART_SPREAD_MS = 5_000;
+
+/** Everything that the transports share: channels, connections, the gate and the log, on this node. */
+export class Hub {
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly gate: Gate;
+  readonly connections: Connections;
+  readonly handlers: Handlers;
+  readonly #options: HubOptions;
+  readonly #log: Log;
+  readonly #flusher: Flusher;
+  readonly #channels = new Map<string, Channel>();
+  readonly #inlets = new Map<string, Inlet>();
+  readonly #listeners = new Map<keyof HubEvents, Set<(detail: never) => void>>();
+  #opening: Promise<void> | null = null;
+  #closing: Promise<void> | null = null;
+
+  constructor(options: HubOptions) {
+    const { clock, limits, warn } = options;
+    this.#options = options;
+    this.#log = options.engine;
+    this.limits = limits;
+    this.clock = clock;
+    this.random = options.random;
+    this.gate = new Gate({
+      ...options,
+      authenticate: options.authenticate,
+      authorize: options.authorize,
+      secondsMax: limits.gateSecondsMax,
+    });
+    this.connections = new Connections(clock, limits, this.gate);
+    this.handlers = new Handlers(clock, limits.requestSecondsMax, warn);
+    this.#flusher = new Flusher(clock, options.onSlice);
+  }
+
+  get level(): Level {
+    return this.#log.level;
+  }
+
+  /** Channels that have readers now. */
+  get channelCount(): number {
+    return this.#channels.size;
+  }
+
+  get readerCount(): number {
+    let readers = 0;
+    for (const channel of this.#channels.values()) readers += channel.readers;
+    return readers;
+  }
+
+  /** Opens the engine. Everything else awaits it by itself; call it to have a fault of the engine at start. */
+  open(): Promise<void> {
+    this.#opening ??= this.#open();
+    return this.#opening;
+  }
+
+  /** Checked, stored, acknowledged. Throws what PROTOCOL.md §7 says. Asks no gate: `post` does. */
+  async publish(identity: Identity, publication: Publication): Promise<Receipt> {
+    const channel = checkChannelName(publication.channel, this.limits);
+    const draft = this.#draft(identity, publication);
+    await this.open();
+    if (this.#closing !== null) throw stopping();
+    const appended = await this.#inlet(channel).append(draft);
+    const receipt = this.#receipt(channel, appended);
+    if (appended.type === "stored" && this.#listeners.has("publish")) {
+      this.emit("publish", { channel, event: draft.event, position: receipt.position, identity });
+    }
+    return receipt;
+  }
+
+  /** The same after the gate has been asked. */
+  async post(identity: Identity, publication: Publication): Promise<Receipt> {
+    const channel = checkChannelName(publication.channel, this.limits);
+    const allowed = this.gate.authorize(identity, "publish", channel);
+    if (allowed !== undefined) await allowed;
+    return this.publish(identity, publication);
+  }
+
+  /** A new reader on its way: `locate` it, then let it `begin`. Whoever calls this has asked the gate, and will `end` it. */
+  read(channel: string, outlet: Outlet): Reader {
+    const one = this.#channel(checkChannelName(channel, this.limits));
+    one.hold();
+    return new Reader(one, outlet);
+  }
+
+  /** Finds the place where a reader begins. If that fails the reader has ended. */
+  async locate(reader: Reader, start: Start): Promise<void> {
+    try {
+      await this.open();
+      await reader.locate(start);
+    } catch (error) {
+      reader.end();
+      if (error instanceof ThroughlineError) throw error;
+      this.#options.warn(`The log of ${reader.channel.name} could not be read: ${String(error)}`);
+      throw new ThroughlineError("internal", `The log of ${reader.channel.name} could not be read. The server's log has the cause.`);
+    }
+  }
+
+  /** To the readers of this node that are live, and by the engine to other nodes. Kept nowhere. */
+  signal(channel: string, event: string, data: unknown, sender: string): void {
+    checkEvent(event, this.limits);
+    this.#channels.get(channel)?.signal({ type: "signal", channel, event, data, sender });
+    this.#log.notify?.({ channel, body: JSON.stringify({ event, data, sender }) });
+  }
+
+  async history(channel: string, query: HistoryQuery): Promise<History> {
+    await this.open();
+    return readHistory(this.#log, checkChannelName(channel, this.limits), query);
+  }
+
+  /** Where a channel's log stands: the position of its head, and the offset of its first retained message. */
+  async place(channel: string): Promise<{ position: string; first: number }> {
+    await this.open();
+    const { head } = await this.#log.read(channel, Number.MAX_SAFE_INTEGER, { count: 0, bytes: 0 });
+    return { position: formatPosition(topOf(head)), first: head?.first ?? 1 };
+  }
+
+  async remove(channel: string): Promise<void> {
+    await this.open();
+    if (this.#log.remove === undefined) throw new ThroughlineError("unsupported", `The ${this.#log.name} engine cannot remove a channel.`);
+    await this.#log.remove(checkChannelName(channel, this.limits));
+  }
+
+  on<Name extends keyof HubEvents>(name: Name, listener: (detail: HubEvents[Name]) => void): () => void {
+    let listeners = this.#listeners.get(name);
+    if (listeners === undefined) {
+      listeners = new Set();
+      this.#listeners.set(name, listeners);
+    }
+    listeners.add(listener);
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0) this.#listeners.delete(name);
+    };
+  }
+
+  emit<Name extends keyof HubEvents>(name: Name, detail: HubEvents[Name]): void {
+    for (const listener of this.#listeners.get(name) ?? []) {
+      try {
+        (listener as (detail: HubEvents[Name]) => void)(detail);
+      } catch (error) {
+        this.#options.warn(`A listener of ${name} threw: ${String(error)}`);
+      }
+    }
+  }
+
+  warn(sentence: string): void {
+    this.#options.warn(sentence);
+  }
+
+  /** A pipe is open. `leave` undoes it. */
+  enter(connection: Connection): void {
+    this.connections.add(connection);
+    this.emit("connect", connection);
+  }
+
+  leave(connection: Connection): void {
+    if (this.connections.remove(connection)) this.emit("disconnect", connection);
+  }
+
+  /** Says goodbye to every pipe, stores what is in flight, closes the engine. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #open(): Promise<void> {
+    const { limits, clock, random, warn, retain } = this.#options;
+    await this.#log.open({
+      clock,
+      random,
+      warn,
+      retain: (channel, own) => ({ ...own, ...retain?.(channel) }),
+      keysMax: limits.keysMax,
+      keySecondsMin: limits.keySecondsMin,
+      lineageMax: limits.lineageMax,
+    });
+    this.#log.listen?.(({ channel, body }) => {
+      const { event, data, sender } = JSON.parse(body) as { event: string; data: unknown; sender: string };
+      this.#channels.get(channel)?.signal({ type: "signal", channel, event, data, sender });
+    });
+  }
+
+  async #close(): Promise<void> {
+    this.connections.close(
+      (spread) =>
+        new ThroughlineError("restart", "The server is stopping. Come back in a moment.", {
+          retryAfterMs: Math.round(RESTART_SPREAD_MS * (spread + this.random.fraction()) * 0.5),
+        }),
+    );
+    for (const channel of this.#channels.values()) channel.close();
+    this.#channels.clear();
+    if (this.#opening === null) return;
+    await this.#opening.catch(() => undefined);
+    await this.#log.close();
+  }
+
+  #channel(name: string): Channel {
+    const known = this.#channels.get(name);
+    if (known !== undefined) return known;
+    const { clock, limits } = this;
+    const channel = new Channel(name, {
+      log: this.#log,
+      clock,
+      limits,
+      flusher: this.#flusher,
+      warn: this.#options.warn,
+      onEmpty: (empty) => this.#linger(empty),
+    });
+    this.#channels.set(name, channel);
+    return channel;
+  }
+
+  #linger(channel: Channel): void {
+    this.clock.after(LINGER_MS, () => {
+      if (channel.readers > 0 || this.#channels.get(channel.name) !== channel) return;
+      this.#channels.delete(channel.name);
+      channel.close();
+    });
+  }
+
+  #inlet(channel: string): Inlet {
+    let inlet = this.#inlets.get(channel);
+    if (inlet === undefined) {
+      const onIdle = () => this.#inlets.delete(channel);
+      inlet = new Inlet(channel, { log: this.#log, clock: this.clock, limits: this.limits, onIdle });
+      this.#inlets.set(channel, inlet);
+    }
+    return inlet;
+  }
+
+  #draft(identity: Identity, { event, kind, data, size, key }: Publication): Draft {
+    if (size > this.limits.messageBytesMax + this.limits.eventBytesMax) {
+      const sentence = `The message has ${size} bytes; at most ${this.limits.messageBytesMax} are taken. Nothing was stored.`;
+      throw new ThroughlineError("too_large", sentence);
+    }
+    const checked = checkEvent(event, this.limits);
+    if (key === undefined) return { event: checked, kind, data, size };
+    // The length before the identity makes the pair one text that no other pair has.
+    const owned = `${identity.id.length}:${identity.id}${checkKey(key, this.limits)}`;
+    return { event: checked, kind, data, size, key: owned, print: printOf(checked, kind, data) };
+  }
+
+  #receipt(channel: string, appended: Appended): Receipt {
+    switch (appended.type) {
+      case "stored":
+      case "duplicate":
+        return { position: formatPosition(appended.position), level: this.level, duplicate: appended.type === "duplicate" };
+      case "conflict":
+        throw new ThroughlineError("key_conflict", `This key was used on ${channel} for another message. Use a new key for new content.`);
+      case "keys_full": {
+        const sentence = `${channel} remembers ${this.limits.keysMax} keys, as many as it may. Nothing was stored; publish without a key, or later.`;
+        throw new ThroughlineError("keys_full", sentence);
+      }
+    }
+  }
+}
+
+function stopping(): ThroughlineError {
+  return new ThroughlineError("not_stored", "The server is stopping. The message was not stored; publish it again.", {
+    retryAfterMs: 1_000,
+  });
+}

@@ -1,0 +1,96 @@
+import type { Cancel, Clock } from "../protocol/clock.ts";
+import { ThroughlineError } from "../protocol/error.ts";
+import type { Limits } from "../protocol/limits.ts";
+import type { Appended, Draft, Log } from "./log.ts";
+
+interface Waiting {
+  readonly draft: Draft;
+  readonly resolve: (appended: Appended) => void;
+  readonly reject: (error: ThroughlineError) => void;
+}
+
+/**
+ * One channel's way into the log: what is published while the log is busy goes in one call when it is free again. One call at a time, so
+ * that the order of publishing is the order of the log, and so that a slow log makes larger calls instead of more of them.
+ *
+ * Bounded by `publishQueueMax` and `publishQueueBytesMax`: beyond, a publish is refused with `overloaded`, which means not stored.
+ */
+export class Inlet {
+  readonly #channel: string;
+  readonly #log: Log;
+  readonly #clock: Clock;
+  readonly #limits: Limits;
+  readonly #onIdle: () => void;
+  #queue: Waiting[] = [];
+  #bytes = 0;
+  #busy = false;
+
+  constructor(channel: string, context: { log: Log; clock: Clock; limits: Limits; onIdle: () => void }) {
+    this.#channel = channel;
+    this.#log = context.log;
+    this.#clock = context.clock;
+    this.#limits = context.limits;
+    this.#onIdle = context.onIdle;
+  }
+
+  append(draft: Draft): Promise<Appended> {
+    if (this.#queue.length >= this.#limits.publishQueueMax || this.#bytes + draft.size > this.#limits.publishQueueBytesMax) {
+      const sentence = `Too much is waiting to be stored on ${this.#channel}. Nothing of this message was stored; publish it again later.`;
+      return Promise.reject(new ThroughlineError("overloaded", sentence, { retryAfterMs: 1_000 }));
+    }
+    this.#bytes += draft.size;
+    const appended = new Promise<Appended>((resolve, reject) => this.#queue.push({ draft, resolve, reject }));
+    if (!this.#busy) {
+      this.#busy = true;
+      // The rest of this turn's publishes come along.
+      this.#clock.soon(this.#drain);
+    }
+    return appended;
+  }
+
+  readonly #drain = (): void => {
+    const taken = this.#queue;
+    if (taken.length === 0) {
+      this.#busy = false;
+      this.#onIdle();
+      return;
+    }
+    this.#queue = [];
+    this.#bytes = 0;
+    const cancel = this.#timeOut(taken);
+    this.#log
+      .append(
+        this.#channel,
+        taken.map((one) => one.draft),
+      )
+      .then(
+        (results) => {
+          for (const [index, one] of taken.entries()) one.resolve(results[index]!);
+        },
+        (error) => {
+          const known = error instanceof ThroughlineError ? error : this.#unknown(error);
+          for (const one of taken) one.reject(known);
+        },
+      )
+      .finally(() => {
+        cancel();
+        this.#drain();
+      });
+  };
+
+  /** A log that does not answer leaves what it was given unknown, and what it was not given not stored. */
+  #timeOut(taken: readonly Waiting[]): Cancel {
+    return this.#clock.after(this.#limits.publishSecondsMax * 1_000, () => {
+      for (const one of taken) one.reject(this.#unknown(undefined));
+      const sentence = `The log of ${this.#channel} does not answer. This message was not stored; publish it again later.`;
+      for (const one of this.#queue) one.reject(new ThroughlineError("not_stored", sentence, { retryAfterMs: 1_000 }));
+      this.#queue = [];
+      this.#bytes = 0;
+    });
+  }
+
+  #unknown(cause: unknown): ThroughlineError {
+    const sentence = `The log of ${this.#channel} did not say whether the message was stored. Publish it again with the same key.`;
+    return new ThroughlineError("unknown", sentence, { retryAfterMs: 1_000, cause });
+  }
+}

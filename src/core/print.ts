@@ -1,0 +1,22 @@
+import type { Kind } from "../protocol/message.ts";
+
+/**
+ * A 64-bit digest of what a key was used for, so that the same key with other content is noticed (422). It guards a publisher against its own
+ * mistakes, not against an attacker, so two interleaved 32-bit FNV-1a-like mixes (multiply and xor, Fowler/Noll/Vo) are enough.
+ */
+export function printOf(event: string, kind: Kind, data: string | Uint8Array): string {
+  const state: [number, number] = [0x811c9dc5, 0x9e3779b9];
+  mixText(state, `${kind} ${event} `);
+  if (typeof data === "string") mixText(state, data);
+  else for (const byte of data) mix(state, byte);
+  return `${(state[0] >>> 0).toString(36)}.${(state[1] >>> 0).toString(36)}`;
+}
+
+function mixText(state: [number, number], text: string): void {
+  for (let index = 0; index < text.length; index++) mix(state, text.charCodeAt(index));
+}
+
+function mix(state: [number, number], value: number): void {
+  state[0] = Math.imul(state[0] ^ value, 0x01000193);
+  state[1] = Math.imul(state[1] ^ value ^ (state[0] >>> 15), 0x85ebca6b);
+}

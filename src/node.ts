@@ -1,0 +1,1 @@
+export { type AttachOptions, attach, handler, type NodeHandler, upgrade } from "./adapters/node.ts";

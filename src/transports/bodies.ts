@@ -1,0 +1,93 @@
+import type { Publication } from "../core/hub.ts";
+import { ThroughlineError } from "../protocol/error.ts";
+import { DEFAULT_EVENT } from "../protocol/message.ts";
+import { bytesContent, jsonContent, readData, textContent } from "../wire/data.ts";
+import { checkJsonDepth, parseJson } from "../wire/json.ts";
+import { readShape, type Shape } from "../wire/shape.ts";
+import type { Exchange } from "./exchange.ts";
+
+/** The media type of a request, without its parameters; empty if it names none. Throws for an encoded body, which could be a bomb. */
+export function mediaType(exchange: Exchange): string {
+  const encoding = exchange.header("content-encoding");
+  if (encoding !== null && encoding !== "" && encoding !== "identity") {
+    throw new ThroughlineError(
+      "unsupported_media",
+      `Bodies encoded as ${JSON.stringify(encoding.slice(0, 32))} are not taken. Send it as it is.`,
+    );
+  }
+  return (exchange.header("content-type") ?? "").split(";", 1)[0]!.trim().toLowerCase();
+}
+
+/** A body as text. Throws `bad_request` if it is not UTF-8. */
+export function utf8(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new ThroughlineError("bad_request", "The body is not UTF-8. Send bytes as application/octet-stream.", { cause });
+  }
+}
+
+/** A JSON body. */
+export function readJson(bytes: Uint8Array): unknown {
+  const text = utf8(bytes);
+  checkJsonDepth(text);
+  return parseJson(text);
+}
+
+/** What a plain POST publishes, by its media type (PROTOCOL.md §4.3). */
+export function readBody(type: string, bytes: Uint8Array, event: string | undefined): Pick<Publication, "kind" | "data" | "size"> {
+  if (type === "application/json" || type.endsWith("+json")) return jsonContent(utf8(bytes), event ?? DEFAULT_EVENT);
+  if (type === "" || type.startsWith("text/")) return textContent(utf8(bytes), event ?? DEFAULT_EVENT);
+  return bytesContent(bytes, event ?? DEFAULT_EVENT);
+}
+
+interface Envelope {
+  readonly channel: string;
+  readonly event?: string;
+  readonly data: unknown;
+  readonly encoding?: "text" | "base64";
+  readonly key?: string;
+}
+
+const ENVELOPE: Shape<Envelope> = { channel: "string", event: "string?", data: "any", encoding: "string?", key: "string?" };
+
+/** The envelopes of POST /publish, each as a publication or as what is wrong with it. Throws if the body cannot be read at all. */
+export function readEnvelopes(type: string, bytes: Uint8Array, countMax: number): (Publication | ThroughlineError)[] {
+  const values = type === "application/x-ndjson" ? readLines(utf8(bytes)) : [readJson(bytes)].flat(1);
+  if (values.length > countMax) {
+    throw new ThroughlineError(
+      "too_large",
+      `The body has ${values.length} envelopes; at most ${countMax} are taken at once. Nothing was stored.`,
+    );
+  }
+  return values.map(readEnvelope);
+}
+
+function readEnvelope(value: unknown): Publication | ThroughlineError {
+  try {
+    if (typeof value !== "object" || value === null)
+      throw new ThroughlineError("bad_frame", "An envelope is a JSON object with channel and data.");
+    const { channel, event, key, ...data } = readShape(value, undefined, ENVELOPE) as Envelope;
+    if (data.encoding !== undefined && data.encoding !== "text" && data.encoding !== "base64") {
+      throw new ThroughlineError("bad_frame", 'The field "encoding" of an envelope must be "text" or "base64", or be left out.');
+    }
+    return { channel, event, key, ...readData({ ...data, event }) };
+  } catch (error) {
+    if (error instanceof ThroughlineError) return error;
+    throw error;
+  }
+}
+
+function readLines(text: string): unknown[] {
+  const values: unknown[] = [];
+  for (const [index, line] of text.split("\n").entries()) {
+    if (line.trim() === "") continue;
+    try {
+      checkJsonDepth(line);
+      values.push(parseJson(line));
+    } catch (cause) {
+      throw new ThroughlineError("bad_json", `Line ${index + 1} of the body is not JSON. Nothing was stored.`, { cause });
+    }
+  }
+  return values;
+}

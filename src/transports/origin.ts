@@ -1,0 +1,78 @@
+import { ThroughlineError } from "../protocol/error.ts";
+
+/** Which pages may use the server, and under which names it answers. */
+export interface Site {
+  /** Origins of pages that may use the server beside its own, such as `https://app.example`; `"*"` for any. */
+  readonly origins: readonly string[] | "*";
+  /** Only loopback names as Host, and pages of loopback origins: what `throughline dev` does. */
+  readonly loopbackOnly: boolean;
+}
+
+interface Asked {
+  header(name: string): string | null;
+}
+
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\]|[a-z0-9-]+\.localhost)$/;
+
+/**
+ * Refuses pages of foreign origins, before anything else is done (cross-site WebSocket hijacking and forged posts: a browser sends cookies with
+ * both, and lets any page open a WebSocket), and foreign Host names on loopback (DNS rebinding). Gives the CORS headers for an origin that is permitted.
+ * Without an Origin it is no page of another site, and what it may do is a matter of its credentials.
+ */
+export function checkOrigin(asked: Asked, site: Site): Record<string, string> {
+  const host = asked.header("host");
+  const origin = asked.header("origin");
+  if (site.loopbackOnly && !LOOPBACK.test(hostname(host))) {
+    throw new ThroughlineError(
+      "misdirected",
+      "This server answers on loopback names only. Open it as http://localhost or http://127.0.0.1.",
+    );
+  }
+  if (origin === null) return {};
+  if (sameHost(origin, host) && !(site.loopbackOnly && !isLoopback(origin))) return cors(origin);
+  if (site.origins === "*" || site.origins.includes(origin) || (site.loopbackOnly && isLoopback(origin))) return cors(origin);
+  const shown = JSON.stringify(origin.slice(0, 100));
+  throw new ThroughlineError(
+    "forbidden_origin",
+    `Pages of ${shown} may not use this server. Its operator can add the origin to "origins".`,
+  );
+}
+
+/** What a preflight of a permitted origin is answered. */
+export const PREFLIGHT = {
+  "access-control-allow-methods": "GET, POST, HEAD, DELETE",
+  "access-control-allow-headers": "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Cache-Control, Accept",
+  "access-control-max-age": "7200",
+} as const;
+
+function cors(origin: string): Record<string, string> {
+  return {
+    "access-control-allow-origin": origin,
+    "access-control-allow-credentials": "true",
+    "access-control-expose-headers": "Throughline-Position, Throughline-First, Retry-After",
+    vary: "Origin",
+  };
+}
+
+/** RFC 6454: an origin is scheme, host and port. The Host header has no scheme, so the default ports of both are one. */
+function sameHost(origin: string, host: string | null): boolean {
+  const url = parse(origin);
+  if (url === null || host === null) return false;
+  return url.host === host.toLowerCase() || `${url.hostname}:${url.protocol === "https:" ? 443 : 80}` === host.toLowerCase();
+}
+
+function isLoopback(origin: string): boolean {
+  const url = parse(origin);
+  return url !== null && LOOPBACK.test(url.hostname);
+}
+
+/** Only what is exactly an origin: no path, no credentials, not `null`. */
+function parse(origin: string): URL | null {
+  if (!/^https?:\/\//.test(origin) || !URL.canParse(origin)) return null;
+  const url = new URL(origin);
+  return url.origin === origin.toLowerCase() ? url : null;
+}
+
+function hostname(host: string | null): string {
+  return (host ?? "").toLowerCase().replace(/:\d+$/, "");
+}

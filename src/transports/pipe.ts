@@ -1,0 +1,180 @@
+import type { Connection, TransportName } from "../core/connection.ts";
+import type { Hub } from "../core/hub.ts";
+import type { Identity } from "../core/identity.ts";
+import type { Codec } from "../core/outlet.ts";
+import type { Reader } from "../core/reader.ts";
+import { ThroughlineError } from "../protocol/error.ts";
+import type { ConnectedFrame, ServerFrame } from "../protocol/frame.ts";
+import type { Stream, StreamOwner } from "./exchange.ts";
+
+/** Between these a client comes back after a cut, at its own moment. */
+const RETRY_MS_MIN = 500;
+const RETRY_MS_MAX = 2_500;
+
+/**
+ * What every pipe that stays open is: a stream, an identity, and readers that write into it. It is its readers' outlet and the hub's connection
+ * in one object, because there may be 100,000 of them.
+ */
+export abstract class Pipe implements Connection, StreamOwner {
+  abstract readonly transport: TransportName;
+  abstract readonly codec: Codec;
+  readonly hub: Hub;
+  readonly identity: Identity;
+  slot = -1;
+  /** Its readers: none, one, or several by channel. Most pipes have one, and a Map for it would cost more than the reader. */
+  #readers: Reader | Map<string, Reader> | null = null;
+  #id: string | null = null;
+  #stream: Stream | null = null;
+  #ended = false;
+  /** Something was written since the last heartbeat. */
+  #wrote = false;
+  #stalledSent = -1;
+  #stalledBeats = 0;
+
+  constructor(hub: Hub, identity: Identity) {
+    this.hub = hub;
+    this.identity = identity;
+  }
+
+  get id(): string {
+    this.#id ??= this.hub.random.letters(12);
+    return this.#id;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** The stream is open: from here on the hub knows the pipe. */
+  protected opened(stream: Stream): void {
+    this.#stream = stream;
+    this.hub.enter(this);
+  }
+
+  *readers(): Iterable<Reader> {
+    if (this.#readers instanceof Map) yield* this.#readers.values();
+    else if (this.#readers !== null) yield this.#readers;
+  }
+
+  reader(channel: string): Reader | undefined {
+    if (this.#readers instanceof Map) return this.#readers.get(channel);
+    return this.#readers?.channel.name === channel ? this.#readers : undefined;
+  }
+
+  get readerCount(): number {
+    return this.#readers instanceof Map ? this.#readers.size : this.#readers === null ? 0 : 1;
+  }
+
+  /** Takes a reader of its own, in place of one on the same channel. */
+  keep(reader: Reader): void {
+    const channel = reader.channel.name;
+    this.drop(channel);
+    if (this.#readers === null) this.#readers = reader;
+    else if (this.#readers instanceof Map) this.#readers.set(channel, reader);
+    else
+      this.#readers = new Map([
+        [this.#readers.channel.name, this.#readers],
+        [channel, reader],
+      ]);
+  }
+
+  /** Ends the reader of a channel; false if there is none. */
+  drop(channel: string): boolean {
+    const reader = this.reader(channel);
+    if (reader === undefined) return false;
+    reader.end();
+    if (this.#readers instanceof Map) this.#readers.delete(channel);
+    else this.#readers = null;
+    return true;
+  }
+
+  full(): boolean {
+    return this.#stream === null || this.#stream.unsent >= this.hub.limits.sinkBytesMax;
+  }
+
+  write(encoded: unknown): void {
+    if (this.#ended) return;
+    this.#wrote = true;
+    this.#stream?.write(encoded as Uint8Array);
+  }
+
+  abstract say(frame: ServerFrame): void;
+
+  refuse(channel: string, error: ThroughlineError): void {
+    this.drop(channel);
+    if (this.readerCount === 0) this.end(error);
+  }
+
+  drained(): void {
+    for (const reader of [...this.readers()]) reader.drained();
+  }
+
+  closed(): void {
+    this.#ended = true;
+    for (const reader of this.readers()) reader.end();
+    this.#readers = null;
+    this.hub.leave(this);
+  }
+
+  beat(): void {
+    const stream = this.#stream;
+    if (stream === null || this.#ended) return;
+    if (stream.unsent > 0) {
+      this.#watchStalled(stream);
+      return;
+    }
+    this.#stalledBeats = 0;
+    this.pulse(this.#wrote);
+    this.#wrote = false;
+  }
+
+  end(error: ThroughlineError): void {
+    if (this.#ended) return;
+    this.goodbye(error);
+    this.#ended = true;
+    for (const reader of this.readers()) reader.end();
+    if (error.code === "slow") this.#stream?.destroy();
+    else this.finish(error);
+  }
+
+  /** Says the last frame. */
+  protected abstract goodbye(error: ThroughlineError): void;
+  /** A heartbeat is due, and the socket has room. `wrote`: the other end has heard of us since the last one. */
+  protected abstract pulse(wrote: boolean): void;
+
+  /** Closes the stream, after what was written. */
+  protected finish(_error: ThroughlineError): void {
+    this.#stream?.end();
+  }
+
+  protected connectedFrame(): ConnectedFrame {
+    const { heartbeatSeconds, messageBytesMax, connectionChannelsMax } = this.hub.limits;
+    const limits = { messageBytesMax, connectionChannelsMax };
+    return { type: "connected", connection: this.id, heartbeatSeconds, retryMs: this.retryMs(), limits };
+  }
+
+  protected retryMs(): number {
+    return retryMs(this.hub.random.fraction());
+  }
+
+  /** A socket with unsent bytes that takes none for `stalledSecondsMax` holds them for nobody. */
+  #watchStalled(stream: Stream): void {
+    const { heartbeatSeconds, stalledSecondsMax } = this.hub.limits;
+    if (stream.sent !== this.#stalledSent) {
+      this.#stalledSent = stream.sent;
+      this.#stalledBeats = 0;
+      return;
+    }
+    if (++this.#stalledBeats * heartbeatSeconds < stalledSecondsMax) return;
+    this.end(
+      new ThroughlineError("slow", "Nothing could be sent for too long. Come back at your position; nothing is lost.", {
+        retryAfterMs: 1_000,
+      }),
+    );
+  }
+}
+
+/** The hint for coming back after a cut, spread so that the readers of a node do not all come in one moment. */
+export function retryMs(fraction: number): number {
+  return Math.round(RETRY_MS_MIN + fraction * (RETRY_MS_MAX - RETRY_MS_MIN));
+}

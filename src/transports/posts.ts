@@ -1,0 +1,81 @@
+import type { Receipt } from "../core/hub.ts";
+import { checkChannelName } from "../protocol/channel-name.ts";
+import { ThroughlineError } from "../protocol/error.ts";
+import { stringifyJson } from "../wire/json.ts";
+import { answer, answerEmpty, answerText, tellable } from "./answer.ts";
+import { mediaType, readBody, readEnvelopes, readJson } from "./bodies.ts";
+import type { Call } from "./call.ts";
+import { checkSignal } from "./signals.ts";
+
+/** POST /channels/{name}: one message (PROTOCOL.md §4.3). */
+export async function publishOne({ hub, exchange, identity, headers, channel }: Call): Promise<void> {
+  const event = exchange.query.get("event") ?? undefined;
+  const key = readKey(exchange.header("idempotency-key"));
+  const type = mediaType(exchange);
+  // Before the body is read: who may not publish need not be listened to.
+  await hub.gate.authorize(identity, "publish", channel);
+  const bytes = await exchange.body(hub.limits.messageBytesMax);
+  const receipt = await hub.publish(identity, { channel, event, key, ...readBody(type, bytes, event) });
+  answer(exchange, receipt.duplicate ? 200 : 201, told(receipt), headers);
+}
+
+/** POST /publish: many messages, each standing for itself. They enter the log together, so a batch costs about one commit. */
+export async function publishEnvelopes({ hub, exchange, identity, headers }: Call): Promise<void> {
+  const type = mediaType(exchange);
+  if (type !== "application/json" && type !== "application/x-ndjson") {
+    throw new ThroughlineError("unsupported_media", "POST /publish takes application/json or application/x-ndjson.");
+  }
+  const envelopes = readEnvelopes(type, await exchange.body(hub.limits.bodyBytesMax), hub.limits.batchCountMax);
+  const results = await Promise.all(
+    envelopes.map(async (envelope) => {
+      try {
+        if (envelope instanceof ThroughlineError) throw envelope;
+        return told(await hub.post(identity, { ...envelope, channel: checkChannelName(envelope.channel, hub.limits) }));
+      } catch (thrown) {
+        const { code, message } = tellable(thrown, (sentence) => hub.warn(sentence));
+        return { error: { code, message } };
+      }
+    }),
+  );
+  answer(exchange, 200, results, headers);
+}
+
+/** POST /signals/{name}?event=…: what a signal frame does on a WebSocket. */
+export async function signal({ hub, exchange, identity, headers, channel }: Call): Promise<void> {
+  const event = exchange.query.get("event");
+  if (event === null) throw new ThroughlineError("bad_event", "A signal names its event: /signals/chat/lobby?event=typing.");
+  await hub.gate.authorize(identity, "signal", channel);
+  // Six bytes of JSON text may stand for one of what it says (\u0041), so the text is given that room and the value is measured.
+  const data = await readValue(exchange, hub.limits.signalBytesMax * 6);
+  checkSignal(data, hub.limits);
+  hub.signal(channel, event, data, identity.id || "~");
+  answerEmpty(exchange, 202, headers);
+}
+
+/** POST /requests/{name}?name=…: what a request frame does on a WebSocket. */
+export async function request({ hub, exchange, identity, headers, channel }: Call): Promise<void> {
+  const name = exchange.query.get("name");
+  if (name === null) throw new ThroughlineError("bad_request", "A request names what it asks: /requests/chat/lobby?name=rename.");
+  await hub.gate.authorize(identity, "request", channel);
+  const data = await readValue(exchange, hub.limits.messageBytesMax);
+  const value = (await hub.handlers.ask(channel, name, data, identity)) ?? null;
+  answerText(exchange, 200, stringifyJson(value), headers);
+}
+
+async function readValue(exchange: Call["exchange"], bytesMax: number): Promise<unknown> {
+  const type = mediaType(exchange);
+  if (type !== "application/json" && type !== "") throw new ThroughlineError("unsupported_media", "Send the body as application/json.");
+  const bytes = await exchange.body(bytesMax);
+  return bytes.length === 0 ? null : readJson(bytes);
+}
+
+function told({ position, level, duplicate }: Receipt): object {
+  return { position, level, ...(duplicate ? { duplicate } : {}) };
+}
+
+/** The draft standard writes the key as a quoted string (RFC 8941 §3.3.3); most clients send it bare. */
+function readKey(header: string | null): string | undefined {
+  if (header === null) return undefined;
+  const quoted = /^"((?:[^"\\]|\\.)*)"$/.exec(header);
+  return quoted === null ? header : quoted[1]!.replace(/\\(.)/g, "$1");
+}

@@ -1,0 +1,130 @@
+import type { Hub } from "../core/hub.ts";
+import type { Identity } from "../core/identity.ts";
+import type { Codec } from "../core/outlet.ts";
+import type { Entry } from "../protocol/entry.ts";
+import type { ThroughlineError } from "../protocol/error.ts";
+import type { ServerFrame } from "../protocol/frame.ts";
+import { formatPosition } from "../protocol/position.ts";
+import { frameSse, HEARTBEAT_SSE, plainBye, plainConnected, plainGap, plainSignal } from "../wire/control.ts";
+import { encodeVector } from "../wire/encode-once.ts";
+import { byeFrame, errorFrame } from "./answer.ts";
+import { FRAMES_SSE, PLAIN } from "./codecs.ts";
+import type { Exchange } from "./exchange.ts";
+import { Pipe } from "./pipe.ts";
+
+/**
+ * Of all headers measured these pass nginx, HAProxy, Caddy, Apache and Varnish as they come, each event at once; `no-transform` keeps
+ * middle boxes from compressing what must not wait (reference/protocols.md §10).
+ */
+export const STREAM_HEADERS = {
+  "content-type": "text/event-stream",
+  "cache-control": "no-cache, no-transform",
+  "x-accel-buffering": "no",
+  "x-content-type-options": "nosniff",
+} as const;
+
+abstract class EventStream extends Pipe {
+  readonly transport = "sse";
+
+  /** Sends the head. False if there is nobody left to send to. */
+  open(exchange: Exchange, headers: Readonly<Record<string, string>>): boolean {
+    const stream = exchange.stream({ ...STREAM_HEADERS, ...headers }, this);
+    if (stream === null) return false;
+    this.opened(stream);
+    return true;
+  }
+
+  protected pulse(wrote: boolean): void {
+    if (!wrote) this.write(HEARTBEAT_SSE);
+  }
+
+  protected goodbye(error: ThroughlineError): void {
+    this.write(plainBye(byeFrame(error)));
+  }
+}
+
+/** One channel as plain events (PROTOCOL.md §4.1). */
+export class PlainStream extends EventStream {
+  get codec(): Codec {
+    return PLAIN;
+  }
+
+  say(frame: ServerFrame): void {
+    if (frame.type === "subscribed") {
+      const { channel, position } = frame;
+      const { heartbeatSeconds } = this.hub.limits;
+      this.write(plainConnected({ channel, position, connection: this.id, heartbeatSeconds, retryMs: this.retryMs() }));
+    } else if (frame.type === "gap") this.write(plainGap(frame));
+  }
+}
+
+/** Many channels as frames (§4.5). */
+export class FrameStream extends EventStream {
+  get codec(): Codec {
+    return FRAMES_SSE;
+  }
+
+  sayConnected(): void {
+    this.say(this.connectedFrame());
+  }
+
+  say(frame: ServerFrame): void {
+    this.write(frameSse(frame));
+  }
+
+  override refuse(channel: string, error: ThroughlineError): void {
+    this.say(errorFrame(error, { channel }));
+    super.refuse(channel, error);
+  }
+
+  protected override goodbye(error: ThroughlineError): void {
+    this.say(byeFrame(error));
+  }
+}
+
+/**
+ * Many channels for EventSource (§4.4). Each id is the positions of all its channels, which differ from reader to reader, so nothing of it can be
+ * shared: it is for a page that has no client library, not for a crowd.
+ */
+export class VectorStream extends EventStream {
+  readonly codec: Codec;
+  readonly #positions: Map<string, string>;
+
+  constructor(hub: Hub, identity: Identity, channels: readonly string[]) {
+    super(hub, identity);
+    this.#positions = new Map(channels.map((channel) => [channel, ""]));
+    this.codec = {
+      shared: false,
+      batch: (batch) => encodeVector(batch, (entry) => this.#after(batch.channel, batch.epoch, entry)),
+      frame: (frame) => (frame.type === "signal" ? plainSignal(frame) : null),
+    };
+  }
+
+  /** Said when every channel is located and before any begins. */
+  sayConnected(): void {
+    for (const reader of this.readers()) this.#positions.set(reader.channel.name, formatPosition(reader.position!));
+    const channels = [...this.#positions].map(([channel, position]) => ({ channel, position }));
+    const { heartbeatSeconds } = this.hub.limits;
+    this.write(plainConnected({ channels, connection: this.id, heartbeatSeconds, retryMs: this.retryMs() }));
+  }
+
+  say(frame: ServerFrame): void {
+    if (frame.type !== "gap") return;
+    this.#positions.set(frame.channel, frame.resumeFrom);
+    this.write(plainGap(frame, this.#vector()));
+  }
+
+  /** EventSource knows its channels by their place in the URL, so a stream that lost one is over. */
+  override refuse(_channel: string, error: ThroughlineError): void {
+    this.end(error);
+  }
+
+  #after(channel: string, epoch: string, { offset, tag }: Entry): string {
+    this.#positions.set(channel, formatPosition({ epoch, offset, tag }));
+    return this.#vector();
+  }
+
+  #vector(): string {
+    return [...this.#positions.values()].join(",");
+  }
+}

@@ -1,0 +1,268 @@
+import type { Publication, Receipt } from "../core/hub.ts";
+import type { Codec } from "../core/outlet.ts";
+import { checkChannelName } from "../protocol/channel-name.ts";
+import { ERRORS, ThroughlineError } from "../protocol/error.ts";
+import type { ClientFrame, PublishFrame, RequestFrame, ServerFrame, SubscribeFrame } from "../protocol/frame.ts";
+import { parseFrom, type Start } from "../protocol/from.ts";
+import { readClientFrame } from "../wire/client-frame.ts";
+import { frameWebSocket, HEARTBEAT_WEBSOCKET } from "../wire/control.ts";
+import { readData } from "../wire/data.ts";
+import { pingFrame, unpackBinary } from "../wire/websocket.ts";
+import { byeFrame, errorFrame, tellable } from "./answer.ts";
+import { FRAMES_WEBSOCKET } from "./codecs.ts";
+import type { Stream } from "./exchange.ts";
+import { Pipe } from "./pipe.ts";
+import { checkSignal } from "./signals.ts";
+
+/** A WebSocket that was accepted, as an adapter gives it. Whole frames go out by `stream`; closing is the adapter's, since it keeps the state of RFC 6455 §7. */
+export interface Socket {
+  readonly stream: Stream;
+  close(code: number, reason: string): void;
+  /** Stops and goes on reading from the network. */
+  pause(): void;
+  resume(): void;
+}
+
+/** A WebSocket whose pings stay unanswered this many times is dead. */
+const UNANSWERED_MAX = 2;
+
+const PING = pingFrame();
+
+/** One WebSocket (PROTOCOL.md §5): the same readers as anywhere, and a client that talks back on the same connection. */
+export class SocketPipe extends Pipe {
+  readonly transport = "websocket";
+  #socket: Socket | null = null;
+  /** Frames that came while one waits for the application or the log: order is kept by taking one at a time. */
+  #waiting: (string | Uint8Array)[] | null = null;
+  #paused = false;
+  #badFrames = 0;
+  #requests = 0;
+  #unanswered = 0;
+  /** Acknowledgements of this turn, for one write. */
+  #acks: Uint8Array[] | null = null;
+
+  get codec(): Codec {
+    return FRAMES_WEBSOCKET;
+  }
+
+  /** The socket is open: greets, and subscribes to what its URL named. */
+  open(socket: Socket, channels: readonly { readonly channel: string; readonly from: string }[]): void {
+    this.#socket = socket;
+    this.opened(socket.stream);
+    this.say(this.connectedFrame());
+    for (const { channel, from } of channels) this.#take({ type: "subscribe", channel, from });
+  }
+
+  /** A message came: text, or the bytes of a binary one. */
+  message(data: string | Uint8Array): void {
+    if (this.ended) return;
+    this.#unanswered = 0;
+    if (this.#waiting === null) this.#receive(data);
+    else this.#waiting.push(data);
+    this.#regulate();
+  }
+
+  /** The other end answered a ping. */
+  pong(): void {
+    this.#unanswered = 0;
+  }
+
+  override drained(): void {
+    this.#regulate();
+    super.drained();
+  }
+
+  say(frame: ServerFrame): void {
+    this.write(frameWebSocket(frame));
+  }
+
+  override refuse(channel: string, error: ThroughlineError): void {
+    this.drop(channel);
+    this.say(errorFrame(error, { channel }));
+  }
+
+  /** The ping goes out however much else does: only its answer shows that the other end still reads. */
+  protected pulse(wrote: boolean): void {
+    if (this.#unanswered++ < UNANSWERED_MAX) this.write(wrote ? PING : HEARTBEAT_WEBSOCKET);
+    else this.#socket?.stream.destroy();
+  }
+
+  protected goodbye(error: ThroughlineError): void {
+    this.say(byeFrame(error));
+  }
+
+  protected override finish(error: ThroughlineError): void {
+    this.#socket?.close(ERRORS[error.code].close, error.code);
+  }
+
+  /** Does what a message asks. While something in it waits, the next ones wait too. */
+  #receive(data: string | Uint8Array): void {
+    let frame: ClientFrame;
+    try {
+      frame = typeof data === "string" ? readClientFrame(data) : readBinary(data);
+    } catch (error) {
+      this.#refuseFrame(error);
+      return;
+    }
+    this.#take(frame);
+  }
+
+  #take(frame: ClientFrame): void {
+    let done: void | Promise<void>;
+    try {
+      done = this.#do(frame);
+    } catch (error) {
+      this.#fail(frame, error);
+      return;
+    }
+    if (done === undefined) return;
+    this.#waiting ??= [];
+    done.catch((error) => this.#fail(frame, error)).then(() => this.#next());
+  }
+
+  #next(): void {
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    if (waiting === null || this.ended) return;
+    for (const [index, data] of waiting.entries()) {
+      this.#receive(data);
+      // It waits again, with what is left behind whatever came for it.
+      if (this.#waiting !== null) {
+        this.#waiting = (this.#waiting as (string | Uint8Array)[]).concat(waiting.slice(index + 1));
+        break;
+      }
+    }
+    this.#regulate();
+  }
+
+  #do(frame: ClientFrame): void | Promise<void> {
+    switch (frame.type) {
+      case "publish":
+        return this.#publish(frame);
+      case "subscribe":
+        return this.#subscribe(frame);
+      case "unsubscribe":
+        this.drop(frame.channel);
+        this.say({ type: "unsubscribed", channel: frame.channel });
+        return;
+      case "signal": {
+        const channel = checkChannelName(frame.channel, this.hub.limits);
+        checkSignal(frame.data, this.hub.limits);
+        const send = () => this.hub.signal(channel, frame.event, frame.data, this.identity.id || `~${this.id}`);
+        return after(this.hub.gate.authorize(this.identity, "signal", channel), send);
+      }
+      case "request":
+        return after(this.hub.gate.authorize(this.identity, "request", checkChannelName(frame.channel, this.hub.limits)), () =>
+          this.#ask(frame),
+        );
+      case "ping":
+        this.say({ type: "heartbeat" });
+    }
+  }
+
+  #publish(frame: PublishFrame): void | Promise<void> {
+    const channel = checkChannelName(frame.channel, this.hub.limits);
+    const publication: Publication = { channel, event: frame.event, key: frame.key, ...readData(frame) };
+    const allowed = this.hub.gate.authorize(this.identity, "publish", channel);
+    // The log is not waited for: what follows on this connection stands behind it in the channel's queue.
+    return after(allowed, () => {
+      this.hub.publish(this.identity, publication).then(
+        (receipt) => this.#acknowledge(frame.id, receipt),
+        (error) => this.#fail(frame, error),
+      );
+    });
+  }
+
+  async #subscribe({ channel, id, from }: SubscribeFrame): Promise<void> {
+    checkChannelName(channel, this.hub.limits);
+    const start: Start = parseFrom(from ?? "now");
+    if (this.reader(channel) === undefined && this.readerCount >= this.hub.limits.connectionChannelsMax) {
+      const sentence = `One connection carries at most ${this.hub.limits.connectionChannelsMax} channels. Unsubscribe from one first.`;
+      throw new ThroughlineError("too_many_channels", sentence);
+    }
+    await this.hub.gate.authorize(this.identity, "subscribe", channel);
+    if (this.ended) return;
+    const reader = this.hub.read(channel, this);
+    this.keep(reader);
+    await this.hub.locate(reader, start);
+    reader.begin(id);
+  }
+
+  #ask(frame: RequestFrame): void {
+    if (this.#requests >= this.hub.limits.requestsPendingMax) {
+      throw new ThroughlineError("too_many_requests", `${this.#requests} requests are waiting for their answers. Wait for one of them.`);
+    }
+    this.#requests++;
+    this.hub.handlers
+      .ask(frame.channel, frame.name, frame.data, this.identity)
+      .then(
+        (data) => this.say({ type: "response", id: frame.id, data: data ?? null }),
+        (error) => this.#fail(frame, error),
+      )
+      .finally(() => {
+        this.#requests--;
+      });
+  }
+
+  #acknowledge(id: number | undefined, { position, level, duplicate }: Receipt): void {
+    if (id === undefined || this.ended) return;
+    const ack = frameWebSocket({ type: "ack", id, position, level, ...(duplicate ? { duplicate } : {}) });
+    if (this.#acks !== null) {
+      this.#acks.push(ack);
+      return;
+    }
+    this.#acks = [ack];
+    // One commit of the log answers many publishes in one turn: they go out in one write, which is what costs.
+    this.hub.clock.soon(() => {
+      const acks = this.#acks!;
+      this.#acks = null;
+      this.write(concat(acks));
+    });
+  }
+
+  #fail(frame: ClientFrame, thrown: unknown): void {
+    const error = tellable(thrown, (sentence) => this.hub.warn(sentence));
+    if (frame.type === "subscribe") this.drop(frame.channel);
+    this.say(errorFrame(error, { id: "id" in frame ? frame.id : undefined, channel: "channel" in frame ? frame.channel : undefined }));
+  }
+
+  #refuseFrame(thrown: unknown): void {
+    const error = tellable(thrown, (sentence) => this.hub.warn(sentence));
+    this.say(errorFrame(error, {}));
+    if (++this.#badFrames > this.hub.limits.badFramesMax) {
+      this.end(
+        new ThroughlineError("bad_frame", `More than ${this.hub.limits.badFramesMax} frames could not be read. See PROTOCOL.md §5.`),
+      );
+    }
+  }
+
+  /** Reads no more from a client that sends faster than it is served, or that does not take its answers. */
+  #regulate(): void {
+    const wait = (this.#waiting?.length ?? 0) >= this.hub.limits.framesPendingMax || this.full();
+    if (wait === this.#paused || this.#socket === null) return;
+    this.#paused = wait;
+    if (wait) this.#socket.pause();
+    else this.#socket.resume();
+  }
+}
+
+function readBinary(message: Uint8Array): ClientFrame {
+  const { header, bytes } = unpackBinary(message);
+  return readClientFrame(header, bytes);
+}
+
+function after(first: void | Promise<void>, then: () => void): void | Promise<void> {
+  if (first !== undefined) return first.then(then);
+  then();
+}
+
+function concat(parts: readonly Uint8Array[]): Uint8Array {
+  if (parts.length === 1) return parts[0]!;
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
