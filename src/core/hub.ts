@@ -3,7 +3,7 @@ import type { Clock, Random } from "../protocol/clock.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { Start } from "../protocol/from.ts";
 import type { Limits } from "../protocol/limits.ts";
-import { checkEvent, checkKey, type Kind, type Level } from "../protocol/message.ts";
+import { checkEvent, checkKey, type Kind, type Level, utf8Length } from "../protocol/message.ts";
 import { formatPosition } from "../protocol/position.ts";
 import { Channel } from "./channel.ts";
 import { type Connection, Connections } from "./connection.ts";
@@ -293,11 +293,12 @@ export class Hub {
   }
 
   #draft(identity: Identity, { event, kind, data, size, key }: Publication): Draft {
-    if (size > this.limits.messageBytesMax + this.limits.eventBytesMax) {
-      const sentence = `The message has ${size} bytes; at most ${this.limits.messageBytesMax} are taken. Nothing was stored.`;
+    const checked = checkEvent(event, this.limits);
+    const bytes = size - utf8Length(checked);
+    if (bytes > this.limits.messageBytesMax) {
+      const sentence = `The message has ${bytes} bytes; at most ${this.limits.messageBytesMax} are taken. Nothing was stored.`;
       throw new ThroughlineError("too_large", sentence);
     }
-    const checked = checkEvent(event, this.limits);
     if (key === undefined) return { event: checked, kind, data, size };
     // The length before the identity makes the pair one text that no other pair has.
     const owned = `${identity.id.length}:${identity.id}${checkKey(key, this.limits)}`;

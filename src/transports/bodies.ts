@@ -34,10 +34,13 @@ export function readJson(bytes: Uint8Array): unknown {
   return parseJson(text);
 }
 
+/** What `curl -d` says of its own accord: whoever types that means the text as it stands. */
+const CURL_DEFAULT = "application/x-www-form-urlencoded";
+
 /** What a plain POST publishes, by its media type (PROTOCOL.md §4.3). */
 export function readBody(type: string, bytes: Uint8Array, event: string | undefined): Pick<Publication, "kind" | "data" | "size"> {
   if (type === "application/json" || type.endsWith("+json")) return jsonContent(utf8(bytes), event ?? DEFAULT_EVENT);
-  if (type === "" || type.startsWith("text/")) return textContent(utf8(bytes), event ?? DEFAULT_EVENT);
+  if (type === "" || type === CURL_DEFAULT || type.startsWith("text/")) return textContent(utf8(bytes), event ?? DEFAULT_EVENT);
   return bytesContent(bytes, event ?? DEFAULT_EVENT);
 }
 

@@ -28,6 +28,7 @@ export abstract class Pipe implements Connection, StreamOwner {
   #ended = false;
   /** Something was written since the last heartbeat. */
   #wrote = false;
+  #queued: Uint8Array[] | null = null;
   #stalledSent = -1;
   #stalledBeats = 0;
 
@@ -94,8 +95,25 @@ export abstract class Pipe implements Connection, StreamOwner {
 
   write(encoded: unknown): void {
     if (this.#ended) return;
+    if (this.#queued !== null) this.#flushQueued();
     this.#wrote = true;
     this.#stream?.write(encoded as Uint8Array);
+  }
+
+  /**
+   * Writes at the end of this turn, with whatever else is queued: greetings and acknowledgements come several at once, and it is the
+   * write that costs. Keeps its place before any later `write`.
+   */
+  protected queue(bytes: Uint8Array): void {
+    if (this.#ended) return;
+    if (this.#queued !== null) {
+      this.#queued.push(bytes);
+      return;
+    }
+    this.#queued = [bytes];
+    this.hub.clock.soon(() => {
+      if (this.#queued !== null && !this.#ended) this.#flushQueued();
+    });
   }
 
   abstract say(frame: ServerFrame): void;
@@ -131,6 +149,7 @@ export abstract class Pipe implements Connection, StreamOwner {
   end(error: ThroughlineError): void {
     if (this.#ended) return;
     this.goodbye(error);
+    if (this.#queued !== null) this.#flushQueued();
     this.#ended = true;
     for (const reader of this.readers()) reader.end();
     if (error.code === "slow") this.#stream?.destroy();
@@ -157,6 +176,13 @@ export abstract class Pipe implements Connection, StreamOwner {
     return retryMs(this.hub.random.fraction());
   }
 
+  #flushQueued(): void {
+    const queued = this.#queued!;
+    this.#queued = null;
+    this.#wrote = true;
+    this.#stream?.write(concat(queued));
+  }
+
   /** A socket with unsent bytes that takes none for `stalledSecondsMax` holds them for nobody. */
   #watchStalled(stream: Stream): void {
     const { heartbeatSeconds, stalledSecondsMax } = this.hub.limits;
@@ -177,4 +203,15 @@ export abstract class Pipe implements Connection, StreamOwner {
 /** The hint for coming back after a cut, spread so that the readers of a node do not all come in one moment. */
 export function retryMs(fraction: number): number {
   return Math.round(RETRY_MS_MIN + fraction * (RETRY_MS_MAX - RETRY_MS_MIN));
+}
+
+function concat(parts: readonly Uint8Array[]): Uint8Array {
+  if (parts.length === 1) return parts[0]!;
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }

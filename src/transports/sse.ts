@@ -69,7 +69,7 @@ export class FrameStream extends EventStream {
   }
 
   say(frame: ServerFrame): void {
-    this.write(frameSse(frame));
+    this.queue(frameSse(frame));
   }
 
   override refuse(channel: string, error: ThroughlineError): void {

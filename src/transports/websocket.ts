@@ -14,9 +14,8 @@ import type { Stream } from "./exchange.ts";
 import { Pipe } from "./pipe.ts";
 import { checkSignal } from "./signals.ts";
 
-/** A WebSocket that was accepted, as an adapter gives it. Whole frames go out by `stream`; closing is the adapter's, since it keeps the state of RFC 6455 §7. */
-export interface Socket {
-  readonly stream: Stream;
+/** A WebSocket that was accepted, as an adapter gives it: whole frames are written to it; closing is the adapter's, since it keeps the state of RFC 6455 §7. */
+export interface Socket extends Stream {
   close(code: number, reason: string): void;
   /** Stops and goes on reading from the network. */
   pause(): void;
@@ -38,8 +37,6 @@ export class SocketPipe extends Pipe {
   #badFrames = 0;
   #requests = 0;
   #unanswered = 0;
-  /** Acknowledgements of this turn, for one write. */
-  #acks: Uint8Array[] | null = null;
 
   get codec(): Codec {
     return FRAMES_WEBSOCKET;
@@ -48,7 +45,7 @@ export class SocketPipe extends Pipe {
   /** The socket is open: greets, and subscribes to what its URL named. */
   open(socket: Socket, channels: readonly { readonly channel: string; readonly from: string }[]): void {
     this.#socket = socket;
-    this.opened(socket.stream);
+    this.opened(socket);
     this.say(this.connectedFrame());
     for (const { channel, from } of channels) this.#take({ type: "subscribe", channel, from });
   }
@@ -73,7 +70,7 @@ export class SocketPipe extends Pipe {
   }
 
   say(frame: ServerFrame): void {
-    this.write(frameWebSocket(frame));
+    this.queue(frameWebSocket(frame));
   }
 
   override refuse(channel: string, error: ThroughlineError): void {
@@ -84,7 +81,7 @@ export class SocketPipe extends Pipe {
   /** The ping goes out however much else does: only its answer shows that the other end still reads. */
   protected pulse(wrote: boolean): void {
     if (this.#unanswered++ < UNANSWERED_MAX) this.write(wrote ? PING : HEARTBEAT_WEBSOCKET);
-    else this.#socket?.stream.destroy();
+    else this.#socket?.destroy();
   }
 
   protected goodbye(error: ThroughlineError): void {
@@ -101,7 +98,7 @@ export class SocketPipe extends Pipe {
     try {
       frame = typeof data === "string" ? readClientFrame(data) : readBinary(data);
     } catch (error) {
-      this.#refuseFrame(error);
+      this.#refuseFrame(error, data);
       return;
     }
     this.#take(frame);
@@ -205,19 +202,7 @@ export class SocketPipe extends Pipe {
   }
 
   #acknowledge(id: number | undefined, { position, level, duplicate }: Receipt): void {
-    if (id === undefined || this.ended) return;
-    const ack = frameWebSocket({ type: "ack", id, position, level, ...(duplicate ? { duplicate } : {}) });
-    if (this.#acks !== null) {
-      this.#acks.push(ack);
-      return;
-    }
-    this.#acks = [ack];
-    // One commit of the log answers many publishes in one turn: they go out in one write, which is what costs.
-    this.hub.clock.soon(() => {
-      const acks = this.#acks!;
-      this.#acks = null;
-      this.write(concat(acks));
-    });
+    if (id !== undefined) this.say({ type: "ack", id, position, level, ...(duplicate ? { duplicate } : {}) });
   }
 
   #fail(frame: ClientFrame, thrown: unknown): void {
@@ -226,9 +211,9 @@ export class SocketPipe extends Pipe {
     this.say(errorFrame(error, { id: "id" in frame ? frame.id : undefined, channel: "channel" in frame ? frame.channel : undefined }));
   }
 
-  #refuseFrame(thrown: unknown): void {
+  #refuseFrame(thrown: unknown, data: string | Uint8Array): void {
     const error = tellable(thrown, (sentence) => this.hub.warn(sentence));
-    this.say(errorFrame(error, {}));
+    this.say(errorFrame(error, { id: idOf(data) }));
     if (++this.#badFrames > this.hub.limits.badFramesMax) {
       this.end(
         new ThroughlineError("bad_frame", `More than ${this.hub.limits.badFramesMax} frames could not be read. See PROTOCOL.md §5.`),
@@ -256,13 +241,12 @@ function after(first: void | Promise<void>, then: () => void): void | Promise<vo
   then();
 }
 
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return parts[0]!;
-  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
+/** The id of a frame that could not be read, where it can be made out: whoever sent it waits for an answer with that id. */
+function idOf(data: string | Uint8Array): number | undefined {
+  try {
+    const { id } = JSON.parse(typeof data === "string" ? data : unpackBinary(data).header) as { id?: unknown };
+    return Number.isSafeInteger(id) ? (id as number) : undefined;
+  } catch {
+    return undefined;
   }
-  return whole;
 }
