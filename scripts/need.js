@@ -20,6 +20,8 @@ const NEEDS = {
     apt: "chromium",
     purpose: "the tests of the client in a browser",
   },
+  prlimit: { commands: ["prlimit"], apt: "util-linux", purpose: "the tests of a full disk" },
+  strace: { commands: ["strace"], apt: "strace", purpose: "the tests of a disk that fails" },
 };
 
 // Servers live in sbin, which is not on everybody's PATH.

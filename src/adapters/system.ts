@@ -1,4 +1,3 @@
-import { randomBytes, randomFillSync } from "node:crypto";
 import type { Clock, Random } from "../protocol/clock.ts";
 
 /** Time as the machine has it. Its timers do not keep the process alive. */
@@ -10,9 +9,7 @@ export const systemClock: Clock = {
     timer.unref?.();
     return () => clearTimeout(timer);
   },
-  soon(act) {
-    setImmediate(act);
-  },
+  soon: typeof setImmediate === "function" ? (act) => void setImmediate(act) : (act) => void setTimeout(act, 0),
 };
 
 const LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -25,21 +22,21 @@ let pool = "";
 let used = 0;
 
 function fillPool(): void {
-  const letters = Buffer.alloc(POOL_LETTERS);
-  const bytes = Buffer.alloc(POOL_LETTERS);
+  const letters = new Uint8Array(POOL_LETTERS);
+  const bytes = new Uint8Array(POOL_LETTERS);
   for (let filled = 0; filled < POOL_LETTERS; ) {
-    randomFillSync(bytes);
+    crypto.getRandomValues(bytes);
     for (const byte of bytes) {
       if (byte < UNBIASED && filled < POOL_LETTERS) letters[filled++] = LETTERS.charCodeAt(byte % LETTERS.length);
     }
   }
-  pool = letters.toString("latin1");
+  pool = new TextDecoder().decode(letters);
   used = 0;
 }
 
 /** Chance from the operating system's generator: nobody outside can guess a tag or an epoch. */
 export const systemRandom: Random = {
-  fraction: () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48,
+  fraction: () => crypto.getRandomValues(new Uint32Array(1))[0]! / 2 ** 32,
   letters(length) {
     if (used + length > pool.length) {
       if (length > POOL_LETTERS) throw new RangeError(`At most ${POOL_LETTERS} letters at a time, not ${length}.`);

@@ -7,6 +7,7 @@ import type { Position } from "../protocol/position.ts";
 export interface Draft {
   readonly event: string;
   readonly kind: Kind;
+  /** Not altered any more once it is here: an engine may keep bytes as they are, and tells its followers the same ones. */
   readonly data: string | Uint8Array;
   readonly size: number;
   /** The idempotency key, already made one with its publisher's identity. */
@@ -53,6 +54,7 @@ export interface Page {
 }
 
 export interface PageLimit {
+  /** 0 asks for the head alone. */
   readonly count: number;
   /** At least one entry is read, however large. */
   readonly bytes: number;
@@ -65,7 +67,10 @@ export type Told =
   /** Something else happened (entries told of elsewhere, removed, lineage changed, a wake-up missed): read the log again. */
   | { readonly type: "changed" };
 
-/** How much of a channel is kept. What is beyond any of the three is trimmed. */
+/**
+ * How much of a channel is kept. What is beyond any of the three is trimmed; but the newest entry only by its age, since a message larger than
+ * `bytesMax` would otherwise be acknowledged and gone in one step.
+ */
 export interface Retention {
   readonly countMax: number;
   readonly bytesMax: number;
@@ -76,7 +81,7 @@ export interface Retention {
 export interface LogContext {
   readonly clock: Clock;
   readonly random: Random;
-  /** The retention of a channel, asked at each append; `own` is the engine's default. */
+  /** The retention of a channel, asked at each append, and where an engine needs an age without one (a read, a sweep); `own` is the engine's default. Quick. */
   readonly retain: (channel: string, own: Retention) => Retention;
   readonly keysMax: number;
   readonly keySecondsMin: number;
@@ -103,6 +108,7 @@ export interface Notice {
  *   stored at the log's level is given.
  * - `follow` tells of every append of any node, after it is stored at the level and not later than its `append` resolves. A follower
  *   is told in order, in a turn of the event loop of its own or of the append, never inside `follow` itself. What was missed is told as `changed`.
+ *   A follower that throws disturbs neither the others nor the append. The entries of several appends may come in one telling.
  * - `close` stores what is in flight, stops timers and lets go of files. The hub calls nothing after it.
  */
 export interface Log {
@@ -119,7 +125,7 @@ export interface Log {
 
   // Powers that an engine may declare by having them.
 
-  /** Removes the log. Followers are told `changed`; the next append begins a new lineage with a later epoch. */
+  /** Removes the log, in the order of the calls to `append`. Followers are told `changed`; the next append begins a new lineage with a later epoch. No error if there is none. */
   remove?(channel: string): Promise<void>;
   /** Best effort between nodes: bounded, may drop, keeps no order with entries. Never told back to the node that sent it. */
   notify?(notice: Notice): void;

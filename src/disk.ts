@@ -1,0 +1,1 @@
+export { disk } from "./engines/disk/disk.ts";

@@ -1,0 +1,64 @@
+import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import type { Write } from "./record.ts";
+
+/** Where these stand in a meta page (MDB_meta, behind a head of 24 bytes). */
+const META_LAST_PAGE = 24 + 120;
+const META_TRANSACTION = 24 + 128;
+const META_PAGE_BYTES = 24 + 24;
+/** The file grows by this at least. */
+const GROWTH_BYTES = 256 * 1024;
+/** Pages that a commit may take beyond its rows: branches, the list of free pages. */
+const PAGES_BESIDES = 64;
+const ZEROS = Buffer.alloc(GROWTH_BYTES);
+
+/**
+ * Takes the space for a commit before LMDB begins it: the data file is made longer, with zeros, where the commit might need it. A full disk (or quota, or file
+ * size limit) then shows here, as a plain error with its name, and not inside of LMDB. There it would be worse than an error: lmdb 3.5.6 formats its message
+ * "Attempting to write page at position …" into 100 bytes, which is one too few where the position has five digits, and glibc ends the process
+ * ("corrupted size vs. prev_size", found by injecting errors with strace). File systems that copy on write may still run out of space inside of LMDB.
+ */
+export class Room {
+  readonly #file: number;
+  readonly #pageBytes: number;
+  #size: number;
+
+  constructor(path: string) {
+    this.#file = openSync(path, "r+");
+    this.#size = fstatSync(this.#file).size;
+    this.#pageBytes = this.#numberAt(META_PAGE_BYTES, 4);
+  }
+
+  /** Throws the operating system's error if there is no room for these writes. */
+  takeFor(writes: readonly Write[]): void {
+    const end = this.#lastPageEnd() + this.#bytesOf(writes);
+    // in steps: what was written stays taken, also if the next step fails
+    while (this.#size < end) this.#size += writeSync(this.#file, ZEROS, 0, ZEROS.length, this.#size);
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+
+  /** Rows that come in order fill pages; others may each touch a page of their own. A value larger than half a page has pages of its own. */
+  #bytesOf(writes: readonly Write[]): number {
+    let bytes = PAGES_BESIDES * this.#pageBytes;
+    for (const { table, value } of writes) {
+      if (value !== null) bytes += value.length < this.#pageBytes / 2 ? 2 * (value.length + 32) : value.length + 2 * this.#pageBytes;
+      if (table !== "entries" && table !== "ages") bytes += this.#pageBytes;
+    }
+    return bytes;
+  }
+
+  /** From the newer of the two meta pages, as LMDB chooses. */
+  #lastPageEnd(): number {
+    const [first, second] = [0, this.#pageBytes] as const;
+    const newer = this.#numberAt(first + META_TRANSACTION, 6) >= this.#numberAt(second + META_TRANSACTION, 6) ? first : second;
+    return (this.#numberAt(newer + META_LAST_PAGE, 6) + 1) * this.#pageBytes;
+  }
+
+  #numberAt(position: number, length: number): number {
+    const bytes = Buffer.alloc(length);
+    readSync(this.#file, bytes, 0, length, position);
+    return bytes.readUIntLE(0, length);
+  }
+}
