@@ -1,13 +1,19 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Writable } from "node:stream";
+import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from "node:http2";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { Exchange, Stream, StreamOwner } from "../transports/exchange.ts";
-import { NodeStream } from "./node-stream.ts";
+import { EncodedStream, NodeStream } from "./node-stream.ts";
 
-/** How much of a body that is too large is read and thrown away, so that the client gets to read the answer instead of a reset. */
+/** A request of node:http, or of http2's compatibility layer, and its answer. */
+export type NodeRequest = IncomingMessage | Http2ServerRequest;
+export type NodeResponse = ServerResponse | Http2ServerResponse;
+
+/** How much of a body that is too large is read and thrown away after it was refused, so that the client gets to read why instead of a reset. */
 const DISCARD_BYTES_MAX = 8 * 1024 * 1024;
 
-/** One request of node:http or of http2's compatibility layer. */
+/** RFC 9113 §8.2.2: what HTTP/2 knows by other means. */
+const HTTP1_ONLY = new Set(["connection", "upgrade"]);
+
 export class NodeExchange implements Exchange {
   readonly method: string;
   readonly path: string;
@@ -17,18 +23,20 @@ export class NodeExchange implements Exchange {
   readonly #res: ServerResponse;
 
   /** `url` is what stands below the mount point. */
-  constructor(req: IncomingMessage, res: ServerResponse, url: string) {
+  constructor(req: NodeRequest, res: NodeResponse, url: string) {
     const mark = url.indexOf("?");
     this.method = req.method ?? "GET";
     this.url = url;
     this.path = mark < 0 ? url : url.slice(0, mark);
     this.query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
-    this.#req = req;
-    this.#res = res;
+    // What the two have in common is all that is used, but for `#http2`.
+    this.#req = req as IncomingMessage;
+    this.#res = res as ServerResponse;
   }
 
   get address(): string {
-    return this.#req.socket?.remoteAddress ?? "";
+    // The socket of an HTTP/2 session that has gone throws.
+    return this.#http2?.destroyed ? "" : (this.#req.socket?.remoteAddress ?? "");
   }
 
   header(name: string): string | null {
@@ -41,76 +49,107 @@ export class NodeExchange implements Exchange {
 
   respond(status: number, headers: Readonly<Record<string, string>>, body: string): void {
     const res = this.#res;
-    if (res.headersSent || res.destroyed) return;
+    if (res.headersSent || this.#gone) return;
     const bytes = Buffer.from(body);
+    this.#setHeaders(headers);
     // RFC 9110 §8.6: no Content-Length with 204.
-    res.writeHead(status, status === 204 ? { ...headers } : { ...headers, "content-length": bytes.length });
+    if (status !== 204) res.setHeader("content-length", bytes.length);
+    res.writeHead(status);
     res.end(this.method === "HEAD" ? undefined : bytes);
   }
 
   stream(headers: Readonly<Record<string, string>>, owner: StreamOwner): Stream | null {
     const res = this.#res;
-    if (res.headersSent || res.destroyed || res.writableEnded) return null;
-    if (this.#req.httpVersionMajor >= 2) {
-      res.writeHead(200, { ...headers });
-      res.flushHeaders();
-      return new NodeStream((res as unknown as { stream: Writable }).stream, res, owner);
+    if (res.headersSent || this.#gone) return null;
+    const { socket } = res;
+    const http2 = this.#http2;
+    if (http2 === undefined) {
+      // On a pipelined connection the socket is still another response's: it would get these bytes.
+      if (socket === null || socket.destroyed) {
+        res.destroy();
+        return null;
+      }
+      // Delimited by close: no chunk framing, so the bytes are the same for every reader, and no proxy holds an event back.
+      res.useChunkedEncodingByDefault = false;
+      res.shouldKeepAlive = false;
     }
-    // On a pipelined connection the socket is still another response's: it would get these bytes.
-    if (res.socket === null || res.socket.destroyed) {
-      res.destroy();
-      return null;
-    }
-    // Delimited by close: no chunk framing, so the bytes are the same for every reader, and no proxy holds an event back.
-    res.useChunkedEncodingByDefault = false;
-    res.shouldKeepAlive = false;
-    res.writeHead(200, { ...headers });
+    this.#setHeaders(headers);
+    res.writeHead(200);
     res.flushHeaders();
+    socket?.setTimeout(0);
     // A middleware that encodes the body must see it; all others are passed by.
-    const sink: Writable = res.hasHeader("content-encoding") ? res : res.socket;
-    res.socket.setTimeout(0);
-    return new NodeStream(sink, res, owner);
+    if (res.hasHeader("content-encoding")) return new EncodedStream(res, owner);
+    return new NodeStream(http2 ?? socket!, res, owner);
   }
 
   onGone(act: () => void): void {
-    this.#res.once("close", act);
+    // Later, as if it had gone just now: who asks is in the middle of something.
+    if (this.#gone) queueMicrotask(act);
+    else this.#res.once("close", act);
+  }
+
+  get #http2(): ServerHttp2Stream | undefined {
+    return (this.#res as unknown as Partial<Http2ServerResponse>).stream;
+  }
+
+  get #gone(): boolean {
+    return this.#res.destroyed || this.#res.writableEnded || this.#http2?.destroyed === true;
+  }
+
+  /** One by one before the head, which middlewares may look at and change when it is written. */
+  #setHeaders(headers: Readonly<Record<string, string>>): void {
+    const http2 = this.#http2 !== undefined;
+    for (const name in headers) if (!(http2 && HTTP1_ONLY.has(name))) this.#res.setHeader(name, headers[name]!);
   }
 }
 
 /** A header as one text. */
 export function headerOf(req: IncomingMessage, name: string): string | null {
-  const value = req.headers[name === "host" ? (req.headers.host === undefined ? ":authority" : "host") : name];
-  return value === undefined ? null : Array.isArray(value) ? value.join(", ") : value;
+  const value: unknown = req.headers[name] ?? (name === "host" ? req.headers[":authority"] : undefined);
+  return typeof value === "string" ? value : Array.isArray(value) ? value.join(", ") : null;
 }
 
 function readBody(req: IncomingMessage, bytesMax: number): Promise<Uint8Array> {
   const parsed = (req as { body?: unknown }).body;
-  if (parsed !== undefined && (req.readableEnded || req.readableDidRead)) return Promise.resolve(parsedBody(parsed, bytesMax));
+  if (parsed !== undefined && (req.readableEnded || req.readableDidRead)) return parsedBody(req, parsed, bytesMax);
   return new Promise((resolve, reject) => {
+    const end = () => reject(new ThroughlineError("bad_request", "The request ended before its body did, or something else has read it."));
+    if (req.readableEnded && !req.readableDidRead) return resolve(new Uint8Array(0));
+    if (req.destroyed || req.readableEnded) return end();
+    const refuse = () => reject(new ThroughlineError("too_large", `The body is larger than ${bytesMax} bytes. Nothing was stored.`));
     const chunks: Buffer[] = [];
     let bytes = 0;
-    const tooLarge = new ThroughlineError("too_large", `The body is larger than ${bytesMax} bytes. Nothing was stored.`);
-    if (Number(req.headers["content-length"] ?? 0) > bytesMax + DISCARD_BYTES_MAX) {
-      reject(tooLarge);
-      return;
-    }
+    if (Number(req.headers["content-length"]) > bytesMax) refuse();
     req.on("data", (chunk: Buffer) => {
       bytes += chunk.length;
-      if (bytes <= bytesMax) chunks.push(chunk);
-      else if (bytes > bytesMax + DISCARD_BYTES_MAX) {
-        reject(tooLarge);
-        req.pause();
-      } else chunks.length = 0;
+      if (bytes <= bytesMax) {
+        chunks.push(chunk);
+        return;
+      }
+      chunks.length = 0;
+      refuse();
+      if (bytes > bytesMax + DISCARD_BYTES_MAX) req.destroy();
     });
-    req.once("end", () => (bytes > bytesMax ? reject(tooLarge) : resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks))));
-    req.once("close", () => reject(new ThroughlineError("bad_request", "The request ended before its body did.")));
-    req.once("error", () => reject(new ThroughlineError("bad_request", "The request ended before its body did.")));
+    req.once("end", () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
+    req.once("close", end);
+    req.once("error", end);
   });
 }
 
-/** A framework's body parser was here first. */
-function parsedBody(body: unknown, bytesMax: number): Uint8Array {
-  const bytes = body instanceof Uint8Array ? body : Buffer.from(typeof body === "string" ? body : JSON.stringify(body));
+/** A framework's body parser was here first: it left bytes, a text, or the value of a JSON text. Of anything else (a form, say) the body is lost. */
+async function parsedBody(req: IncomingMessage, body: unknown, bytesMax: number): Promise<Uint8Array> {
+  const length = req.headers["content-length"];
+  if (length === "0") return new Uint8Array(0);
+  let bytes: Uint8Array;
+  if (body instanceof Uint8Array) bytes = body;
+  else {
+    const isJson = /^[^;]*[/+]json\b/i.test(req.headers["content-type"] ?? "");
+    const isText = typeof body === "string" && (!isJson || Buffer.byteLength(body) === Number(length));
+    if (!isText && !isJson) {
+      throw new ThroughlineError("unsupported_media", "A body parser of the application has read this body. Send JSON, text or bytes.");
+    }
+    bytes = Buffer.from(isText ? body : JSON.stringify(body));
+  }
   if (bytes.length <= bytesMax) return bytes;
   throw new ThroughlineError("too_large", `The body is larger than ${bytesMax} bytes. Nothing was stored.`);
 }

@@ -1,17 +1,21 @@
 import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { type RawData, WebSocket, WebSocketServer } from "ws";
-import { ERRORS, type ThroughlineError } from "../protocol/error.ts";
+import { ERRORS, ThroughlineError } from "../protocol/error.ts";
 import { tellable } from "../transports/answer.ts";
 import type { Endpoint } from "../transports/endpoint.ts";
 import { credentialsOf } from "../transports/endpoint.ts";
 import type { Socket, SocketPipe } from "../transports/websocket.ts";
 import { headerOf } from "./node-exchange.ts";
-import { NodeStream } from "./node-stream.ts";
+import { END_MS_MAX, NodeStream } from "./node-stream.ts";
 
 const PROTOCOL = "throughline";
 const BEARER = "throughline.bearer.";
 const PIPE = Symbol("throughline.pipe");
+
+/** A message in more parts than these is nobody's honest message: each part costs more than its bytes (CVE-2026-48779 of `ws`). */
+const FRAGMENTS_MAX = 1_024;
+const CHUNKS_MAX = 16_384;
 
 type Owned = WebSocket & { [PIPE]: SocketPipe };
 
@@ -22,25 +26,33 @@ export class SocketAcceptor {
 
   constructor(endpoint: Endpoint) {
     this.#endpoint = endpoint;
-    this.#server = new WebSocketServer({
+    const options = {
       noServer: true,
       clientTracking: false,
       // Compression is asynchronous and would break the order with frames that are written past it.
       perMessageDeflate: false,
       maxPayload: endpoint.hub.limits.bodyBytesMax,
-      handleProtocols: (offered) => (offered.has(PROTOCOL) ? PROTOCOL : false),
+      maxFragments: FRAGMENTS_MAX,
+      maxBufferedChunks: CHUNKS_MAX,
+      closeTimeout: END_MS_MAX,
+      handleProtocols: (offered: Set<string>) => (offered.has(PROTOCOL) ? PROTOCOL : false),
+    };
+    this.#server = new WebSocketServer(options);
+    this.#server.on("wsClientError", ({ message }: Error, socket: Duplex) => {
+      refuse(socket, new ThroughlineError("bad_request", `This is no WebSocket handshake: ${message}.`));
     });
   }
 
   /** `url` is what stands below the mount point, its path being ours. */
   async accept(req: IncomingMessage, socket: Duplex, head: Buffer, url: string): Promise<void> {
     // Before anything else: a socket that breaks while its permission is asked must not end the process.
-    socket.on("error", () => socket.destroy());
+    socket.on("error", destroyThis);
     const header = (name: string) => headerOf(req, name);
-    const asked = credentialsOf({ header, url, address: req.socket.remoteAddress ?? "" });
     const mark = url.indexOf("?");
     const query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
     try {
+      checkHandshake(req);
+      const asked = credentialsOf({ header, url, address: req.socket.remoteAddress ?? "" });
       const token = asked.token ?? bearerOf(header("sec-websocket-protocol"));
       const { pipe, channels } = await this.#endpoint.socket({ ...asked, token, query });
       if (socket.destroyed) return;
@@ -54,11 +66,33 @@ export class SocketAcceptor {
   }
 }
 
+/** RFC 6455 §4.2.1, as far as we answer it in our own words. */
+function checkHandshake({ method, headers }: IncomingMessage): void {
+  if (method !== "GET") throw new ThroughlineError("method_not_allowed", `A WebSocket is opened by GET, not by ${method}.`);
+  if (headers.upgrade?.toLowerCase() !== "websocket" || headers["sec-websocket-version"] !== "13") {
+    throw new ThroughlineError("upgrade_required", "This path speaks WebSocket of version 13 (RFC 6455) only. Or use /events.");
+  }
+}
+
+/** What an answer must say beside its code: RFC 9110 §15.5.6, §15.5.22 and RFC 6455 §4.4. */
+const TELLS: Readonly<Record<string, string>> = {
+  method_not_allowed: "Allow: GET\r\n",
+  upgrade_required: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+};
+
 /** Answers an upgrade with an error of PROTOCOL.md §11, and closes: what follows on the connection could be anything. */
-export function refuse(socket: Duplex, { code, message }: ThroughlineError): void {
+export function refuse(socket: Duplex, { code, message, retryAfterMs }: ThroughlineError): void {
   const { status } = ERRORS[code];
   const body = Buffer.from(JSON.stringify({ error: { code, message } }));
-  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`;
+  const retry = retryAfterMs === undefined ? "" : `Retry-After: ${Math.ceil(retryAfterMs / 1_000)}\r\n`;
+  const head =
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n` +
+    `Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n${TELLS[code] ?? ""}${retry}Connection: close\r\n\r\n`;
+  // Closed at once, what the client has sent meanwhile would answer it with a reset, and the answer would be lost.
+  const timer = setTimeout(() => socket.destroy(), END_MS_MAX);
+  timer.unref();
+  socket.once("close", () => clearTimeout(timer));
+  socket.resume();
   socket.end(Buffer.concat([Buffer.from(head), body]));
 }
 
@@ -68,18 +102,11 @@ function open(ws: WebSocket, socket: Duplex, pipe: SocketPipe, channels: readonl
   ws.on("pong", onPong);
   // A protocol error is answered by `ws` with its close code; `close` follows.
   ws.on("error", ignore);
-  const stream = new SocketStream(ws, socket, pipe);
-  const accepted: Socket = {
-    stream,
-    close: (code, reason) => ws.close(code, reason),
-    pause: () => ws.pause(),
-    resume: () => ws.resume(),
-  };
-  pipe.open(accepted, channels);
+  pipe.open(new AcceptedSocket(ws, socket, pipe), channels);
 }
 
 /** No byte may follow a close frame (RFC 6455 §5.5.1), and `ws` answers one by itself. */
-class SocketStream extends NodeStream {
+class AcceptedSocket extends NodeStream implements Socket {
   readonly #ws: WebSocket;
 
   constructor(ws: WebSocket, socket: Duplex, pipe: SocketPipe) {
@@ -94,6 +121,18 @@ class SocketStream extends NodeStream {
   override end(): void {
     this.#ws.close(1000);
   }
+
+  close(code: number, reason: string): void {
+    this.#ws.close(code, reason);
+  }
+
+  pause(): void {
+    this.#ws.pause();
+  }
+
+  resume(): void {
+    this.#ws.resume();
+  }
 }
 
 function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
@@ -106,6 +145,11 @@ function onPong(this: WebSocket): void {
 }
 
 function ignore(): void {}
+
+/** No closure: one made in `accept` would keep the whole request for as long as the socket lives (1.7 kB of heap each, measured). */
+function destroyThis(this: Duplex): void {
+  this.destroy();
+}
 
 function bearerOf(protocols: string | null): string | null {
   for (const offered of (protocols ?? "").split(",")) {

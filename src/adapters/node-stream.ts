@@ -1,10 +1,19 @@
+import type { ServerResponse } from "node:http";
 import type { Writable } from "node:stream";
 import type { Stream, StreamOwner } from "../transports/exchange.ts";
+
+/** How long a client may take nothing after the end of its stream, before its socket is closed under what it did not take. */
+export const END_MS_MAX = 10_000;
 
 /** Where a socket keeps its owner, so that all sockets share one set of listeners: closures for each would cost more than the reader. */
 const OWNER = Symbol("throughline.owner");
 
 type Owned = Writable & { [OWNER]?: StreamOwner };
+
+/** True while this socket carries a stream: nothing else may be written to it, and nothing that comes on it is a request (RFC 9112 §9.6). */
+export function carriesStream(socket: object): boolean {
+  return (socket as Owned)[OWNER] !== undefined;
+}
 
 /**
  * Bytes to one client, past `res.write`: the very same buffer to every socket, with no chunk framing and no copy (res.write costs 1.2 times
@@ -39,11 +48,66 @@ export class NodeStream implements Stream {
   }
 
   end(): void {
+    const sink: Writable & { setTimeout?(ms: number, act: () => void): unknown } = this.#sink;
     this.#ending.end();
+    // Who takes nothing holds its socket open without this: the end waits for its turn behind what is unsent.
+    sink.setTimeout?.(END_MS_MAX, () => sink.destroy());
   }
 
   destroy(): void {
     this.#sink.destroy();
+  }
+}
+
+/**
+ * Bytes to one client behind a middleware that encodes the body (compression, say). What it holds nobody can count, so all that was written
+ * since it said "enough" counts as unsent; and it holds an event back until it is told to `flush`.
+ */
+export class EncodedStream implements Stream, StreamOwner {
+  readonly #res: ServerResponse & { flush?(): void };
+  readonly #stream: NodeStream;
+  readonly #owner: StreamOwner;
+  #written = 0;
+  #behind = 0;
+
+  constructor(res: ServerResponse, owner: StreamOwner) {
+    this.#res = res;
+    this.#owner = owner;
+    this.#stream = new NodeStream(res, res, this);
+  }
+
+  get unsent(): number {
+    // The answer of http2's compatibility layer has no writableLength.
+    return Math.max(this.#behind, this.#res.writableLength ?? 0);
+  }
+
+  get sent(): number {
+    return this.#written - this.unsent;
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.#res.writableEnded || this.#res.destroyed) return;
+    this.#written += bytes.length;
+    const took = this.#res.write(bytes);
+    if (!took || this.#behind > 0) this.#behind += bytes.length;
+    this.#res.flush?.();
+  }
+
+  end(): void {
+    this.#stream.end();
+  }
+
+  destroy(): void {
+    this.#stream.destroy();
+  }
+
+  drained(): void {
+    this.#behind = 0;
+    this.#owner.drained();
+  }
+
+  closed(): void {
+    this.#owner.closed();
   }
 }
 

@@ -1,17 +1,20 @@
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { type IncomingMessage, ServerResponse } from "node:http";
+import type { Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { ThroughlineError } from "../protocol/error.ts";
-import { NodeExchange } from "./node-exchange.ts";
+import { below, type MountOptions, mountOf } from "./mount.ts";
+import { NodeExchange, type NodeRequest, type NodeResponse } from "./node-exchange.ts";
 import { refuse, SocketAcceptor } from "./node-socket.ts";
+import { carriesStream } from "./node-stream.ts";
 import type { Throughline } from "./throughline.ts";
 
-export interface AttachOptions {
-  /** The mount point, such as `/realtime`. Default: the root. */
-  readonly path?: string;
+export interface AttachOptions extends MountOptions {
+  /** False: take WebSockets only, where a framework has the requests. Default: true. */
+  readonly requests?: boolean;
 }
 
-/** A request listener for node:http, and a middleware for whatever takes `(req, res, next)`. */
-export type NodeHandler = (req: IncomingMessage, res: ServerResponse, next?: (error?: unknown) => void) => void;
+/** A request listener for node:http and node:http2, and a middleware for whatever takes `(req, res, next)`. */
+export type NodeHandler = (req: NodeRequest, res: NodeResponse, next?: (error?: unknown) => void) => void;
 
 /**
  * Answers requests whose `req.url` stands below the mount point already, as Express and Connect give them. What is not ours goes to `next`, or is 404.
@@ -20,7 +23,7 @@ export type NodeHandler = (req: IncomingMessage, res: ServerResponse, next?: (er
  * @example http.createServer(handler(tl)).listen(3000)
  */
 export function handler(tl: Throughline): NodeHandler {
-  return (req, res, next) => void answer(tl, req, res, req.url ?? "/", next);
+  return (req, res, next) => answer(tl, req, res, below("", req.url ?? "/")!, next);
 }
 
 /**
@@ -31,48 +34,83 @@ export function handler(tl: Throughline): NodeHandler {
 export function upgrade(tl: Throughline, req: IncomingMessage, socket: Duplex, head: Buffer, options: AttachOptions = {}): boolean {
   const url = below(mountOf(options), req.url ?? "/");
   if (url === null || !/^\/socket(\?|$)/.test(url)) return false;
-  void acceptorOf(tl).accept(req, socket, head, url);
+  if (carriesStream(socket)) socket.destroy();
+  else void acceptorOf(tl).accept(req, socket, head, url);
   return true;
 }
 
 /**
- * Serves requests and WebSockets of a node:http server below a mount point. Other paths stay with the server's own listeners; where it has none, they are 404.
- * Returns a function that takes the listeners back.
+ * Serves requests and WebSockets of a node:http or node:http2 server below a mount point. All other paths go to the listeners that the server has when
+ * this is called; where it has none, they are 404. Returns a function that takes it all back.
  *
- * @example attach(tl, server, { path: "/realtime" })
+ * @example attach(tl, http.createServer(app), { path: "/realtime" })
+ * @example attach(tl, server, { path: "/realtime", requests: false }) // beside app.use("/realtime", express(tl))
  */
 export function attach(tl: Throughline, server: Server, options: AttachOptions = {}): () => void {
   const mount = mountOf(options);
-  const onRequest = (req: IncomingMessage, res: ServerResponse): void => {
+  // Set aside, because an event goes to all of its listeners: they would answer our requests too.
+  const others = options.requests === false ? null : (server.listeners("request") as NodeHandler[]);
+  const onRequest = (req: NodeRequest, res: NodeResponse): void => {
+    const toOthers = () => {
+      for (const other of others ?? []) other.call(server, req, res);
+    };
     const url = below(mount, req.url ?? "/");
-    const alone = server.listenerCount("request") === 1;
-    if (url !== null) void answer(tl, req, res, url, alone ? undefined : () => undefined);
-    else if (alone) tl.endpoint.notFound(new NodeExchange(req, res, req.url ?? "/"));
+    if (url !== null) answer(tl, req, res, url, others?.length ? toOthers : undefined);
+    else if (others?.length) toOthers();
+    else tl.endpoint.notFound(new NodeExchange(req, res, req.url ?? "/"));
   };
   const onUpgrade = (req: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    if (upgrade(tl, req, socket, head, options) || server.listenerCount("upgrade") > 1) return;
+    const asksWebSocket = req.headers.upgrade?.toLowerCase() === "websocket";
+    if (asksWebSocket && upgrade(tl, req, socket, head, options)) return;
+    if (server.listenerCount("upgrade") > 1) return;
     socket.on("error", () => socket.destroy());
-    refuse(socket, new ThroughlineError("not_found", "There is no WebSocket at this path. Use /socket below the mount point."));
+    if (!asksWebSocket && !hasBody(req)) ignoreUpgrade(server, req, socket as Socket);
+    else refuse(socket, new ThroughlineError("not_found", "There is no WebSocket at this path. Use /socket below the mount point."));
   };
-  server.on("request", onRequest);
+  if (others !== null) {
+    server.removeAllListeners("request");
+    server.on("request", onRequest);
+  }
   server.on("upgrade", onUpgrade);
   return () => {
-    server.off("request", onRequest);
     server.off("upgrade", onUpgrade);
+    if (others === null) return;
+    server.off("request", onRequest);
+    for (const other of others) server.on("request", other);
   };
 }
 
-async function answer(
-  tl: Throughline,
-  req: IncomingMessage,
-  res: ServerResponse,
-  url: string,
-  next?: (error?: unknown) => void,
-): Promise<void> {
+function answer(tl: Throughline, req: NodeRequest, res: NodeResponse, url: string, next?: (error?: unknown) => void): void {
+  if (req.httpVersionMajor < 2 && carriesStream(req.socket)) {
+    req.socket.destroy();
+    return;
+  }
   const exchange = new NodeExchange(req, res, url);
-  if (await tl.endpoint.handle(exchange)) return;
-  if (next === undefined) tl.endpoint.notFound(exchange);
-  else next();
+  tl.endpoint
+    .handle(exchange)
+    .then((ours) => {
+      if (ours) return;
+      if (next === undefined) tl.endpoint.notFound(exchange);
+      else next();
+    })
+    .catch((error: unknown) => {
+      tl.endpoint.hub.warn(`Unexpected: ${String(error)}`);
+      res.destroy();
+    });
+}
+
+/** RFC 9110 §7.8: an Upgrade that is not taken is no reason to refuse (curl --http2 sends one with each request). A listener of `upgrade` gets them all, though. */
+function ignoreUpgrade(server: Server, req: IncomingMessage, socket: Socket): void {
+  const res = new ServerResponse(req);
+  res.shouldKeepAlive = false;
+  res.assignSocket(socket);
+  res.once("finish", () => socket.end(() => socket.destroy()));
+  server.emit("request", req, res);
+}
+
+/** Where there is an Upgrade node:http leaves the body unread. */
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) !== 0;
 }
 
 /** One for each hub, however many servers it is attached to. */
@@ -85,16 +123,4 @@ function acceptorOf(tl: Throughline): SocketAcceptor {
     acceptors.set(tl, acceptor);
   }
   return acceptor;
-}
-
-function mountOf({ path = "/" }: AttachOptions): string {
-  return path.replace(/\/+$/, "");
-}
-
-/** What stands below the mount point, or null. */
-function below(mount: string, url: string): string | null {
-  if (mount === "") return url;
-  if (!url.startsWith(mount)) return null;
-  const rest = url.slice(mount.length);
-  return rest.startsWith("/") ? rest : rest === "" || rest.startsWith("?") ? `/${rest}` : null;
 }

@@ -1,18 +1,19 @@
 import type { Clock } from "../protocol/clock.ts";
 import type { Entry } from "../protocol/entry.ts";
+import type { ThroughlineError } from "../protocol/error.ts";
 import type { SignalFrame } from "../protocol/frame.ts";
 import type { Start } from "../protocol/from.ts";
 import type { Limits } from "../protocol/limits.ts";
-import { ORIGIN, type Position } from "../protocol/position.ts";
+import { formatPosition, ORIGIN, type Position } from "../protocol/position.ts";
 import { fanOut } from "./fan-out.ts";
 import type { Flushable, Flusher } from "./flusher.ts";
 import { locate } from "./locate.ts";
 import type { Log, Told } from "./log.ts";
 import type { Codec, Encoded } from "./outlet.ts";
-import { LogPage } from "./page.ts";
+import { LogPage, readPage } from "./page.ts";
 import type { Reader, Source } from "./reader.ts";
-import { readAfter, resume, topOf } from "./resume.ts";
-import { SharedBatch, Tail } from "./tail.ts";
+import { resume, topOf } from "./resume.ts";
+import { SharedBatch, same, Tail } from "./tail.ts";
 
 /** What a channel needs of the hub. */
 export interface ChannelContext {
@@ -24,6 +25,9 @@ export interface ChannelContext {
   /** The last reader has gone. */
   readonly onEmpty: (channel: Channel) => void;
 }
+
+/** How long a log that failed is left alone. Pipes stay open meanwhile. */
+const LOG_RETRY_MS = 1_000;
 
 /** Readers of one codec that are live: their position is the head, or was when the last flush began. */
 interface LiveSet {
@@ -47,7 +51,7 @@ export class Channel implements Flushable, Source {
   readonly #context: ChannelContext;
   readonly #live = new Map<Codec, LiveSet>();
   readonly #signals = new Map<string, SignalFrame>();
-  readonly #reads = new Map<number, Promise<LogPage>>();
+  readonly #reads = new Map<string, Promise<LogPage>>();
   #tail: Tail;
   /** Told by the log and not flushed yet, all of one epoch, right after the tail. */
   #pending: Entry[] = [];
@@ -56,9 +60,14 @@ export class Channel implements Flushable, Source {
   #readers = 0;
   #unfollow: (() => void) | null = null;
   #opening: Promise<void> | null = null;
+  #isOpen = false;
   #refreshing: Promise<void> | null = null;
-  /** Something was told while the log was being looked at: look again. */
+  /** Something was told that only a look at the log explains. */
   #again = false;
+  /** Someone sees to `again`. */
+  #looking = false;
+  #resting: { readonly over: Promise<void>; readonly end: () => void } | null = null;
+  #ended: ThroughlineError | null = null;
   head: Position = ORIGIN;
 
   constructor(name: string, context: ChannelContext) {
@@ -86,28 +95,39 @@ export class Channel implements Flushable, Source {
     return this.#opening;
   }
 
-  close(): void {
+  /** Follows the log no longer. Whoever still reads is refused: the live ones now, the others when they next want to join. */
+  close(error: ThroughlineError): void {
+    this.#ended = error;
     this.#unfollow?.();
-    this.#unfollow = null;
+    this.#resting?.end();
+    for (const reader of this.#liveReaders()) reader.refuse(error);
   }
 
   async locate(start: Start): Promise<Position> {
     await this.open();
+    if (this.#ended !== null) throw this.#ended;
     return start.type === "now" ? this.head : locate(this.#context.log, this.name, start);
   }
 
-  /** A page after a position, one read for however many readers ask for it at once. */
+  /**
+   * A page after a position, one read for however many readers ask for it at once. The very same position, not only the same offset: to a
+   * position that came to be since, a read that began before would show a log that does not have it yet.
+   */
   page(position: Position): Promise<LogPage> {
-    const after = readAfter(position);
-    const known = this.#reads.get(after);
+    const place = formatPosition(position);
+    const known = this.#reads.get(place);
     if (known !== undefined) return known;
-    const read = this.#read(position).finally(() => this.#reads.delete(after));
-    this.#reads.set(after, read);
+    const read = this.#read(position).finally(() => this.#reads.delete(place));
+    this.#reads.set(place, read);
     return read;
   }
 
   /** If the reader's position lies in the tail: writes it what it lacks and takes it into the live set, in this very turn. */
   join(reader: Reader): boolean {
+    if (this.#ended !== null) {
+      reader.refuse(this.#ended);
+      return true;
+    }
     const batches = this.#after(reader.position!);
     if (batches === null) return false;
     if (!reader.write(batches)) return true;
@@ -161,47 +181,50 @@ export class Channel implements Flushable, Source {
     return this.#refreshing;
   }
 
-  pause(ms: number): Promise<void> {
-    return new Promise((resolve) => this.#context.clock.after(ms, resolve));
-  }
-
-  warn(error: unknown): void {
-    this.#context.warn(`The log of ${this.name} could not be read; its readers wait and try again. ${String(error)}`);
+  /** The log failed: tells the operator, and resolves when it is time to ask again. One wait for however many were failed. */
+  rest(error: unknown): Promise<void> {
+    if (this.#ended !== null) return Promise.resolve();
+    if (this.#resting === null) {
+      this.#context.warn(`The log of ${this.name} could not be read; its readers wait and try again. ${String(error)}`);
+      let wake = () => {};
+      const over = new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      const cancel = this.#context.clock.after(LOG_RETRY_MS, () => this.#resting?.end());
+      const end = () => {
+        this.#resting = null;
+        cancel();
+        wake();
+      };
+      this.#resting = { over, end };
+    }
+    return this.#resting.over;
   }
 
   async #read(position: Position): Promise<LogPage> {
     const { log, limits } = this.#context;
-    // One more than the limit: the first entry is the reader's own, there for its tag.
-    const limit = { count: limits.catchUpCountMax + 1, bytes: limits.catchUpBytesMax };
-    return new LogPage(this.name, await log.read(this.name, readAfter(position), limit));
+    const limit = { count: limits.catchUpCountMax, bytes: limits.catchUpBytesMax };
+    return new LogPage(this.name, await readPage(log, this.name, position, limit));
   }
 
   async #open(): Promise<void> {
-    this.#unfollow = this.#context.log.follow(this.name, (told) => this.#onTold(told));
-    this.#refreshing = this.#look().finally(() => {
-      this.#refreshing = null;
-    });
+    const { log } = this.#context;
+    this.#unfollow = log.follow(this.name, (told) => this.#onTold(told));
     try {
-      await this.#refreshing;
+      const { head } = await log.read(this.name, Number.MAX_SAFE_INTEGER, { count: 0, bytes: 0 });
+      if (this.#ended !== null) throw this.#ended;
+      this.#place(topOf(head));
     } catch (error) {
-      this.close();
+      this.#unfollow();
       this.#opening = null;
       throw error;
     }
-    if (this.#again) await this.refresh();
-  }
-
-  async #look(): Promise<void> {
-    const page = await this.#context.log.read(this.name, Number.MAX_SAFE_INTEGER, { count: 0, bytes: 0 });
-    this.#place(topOf(page.head));
+    this.#isOpen = true;
+    if (this.#again) void this.#lookAgain();
   }
 
   #onTold(told: Told): void {
-    if (this.#refreshing !== null) {
-      this.#again = true;
-      return;
-    }
-    if (told.type === "appended") {
+    if (this.#isOpen && this.#refreshing === null && told.type === "appended") {
       const first = told.entries[0]!.offset;
       const continues = told.epoch === this.head.epoch || this.head === ORIGIN;
       if (continues && first === this.head.offset + 1) {
@@ -210,7 +233,23 @@ export class Channel implements Flushable, Source {
       }
       if (told.epoch === this.head.epoch && told.entries.at(-1)!.offset <= this.head.offset) return;
     }
-    this.refresh().catch((error) => this.warn(error));
+    this.#again = true;
+    if (this.#isOpen) void this.#lookAgain();
+  }
+
+  /** Looks at the log until it has answered: live readers wait for what it has to say. */
+  async #lookAgain(): Promise<void> {
+    if (this.#looking) return;
+    this.#looking = true;
+    while (this.#again && this.#ended === null) {
+      try {
+        await this.refresh();
+      } catch (error) {
+        this.#again = true;
+        await this.rest(error);
+      }
+    }
+    this.#looking = false;
   }
 
   #append(epoch: string, entries: readonly Entry[]): void {
@@ -223,22 +262,33 @@ export class Channel implements Flushable, Source {
   }
 
   async #refresh(): Promise<void> {
+    let bytes = 0;
     do {
       this.#again = false;
       // A read of its own: one that is shared may have begun before what we were told.
       const page = await this.#read(this.head);
+      if (this.#ended !== null) return;
       const { gap, entries } = resume(this.head, page);
-      if (gap !== null) this.#doubt(topOf(page.head));
-      else {
-        for (const batch of page.batches(entries, Number.MAX_SAFE_INTEGER)) this.#append(batch.epoch, batch.entries);
-        if (page.head !== null && this.head.offset < page.head.top) this.#again = true;
+      const top = topOf(page.head);
+      if (gap === null) {
+        for (const batch of page.batches(entries, Number.MAX_SAFE_INTEGER)) {
+          this.#append(batch.epoch, batch.entries);
+          bytes += batch.bytes;
+        }
       }
+      if (gap === null && same(this.head, top)) bytes = 0;
+      // More than the tail may hold is no news but a past: who is live reads it from the log like anyone, at the pace of his outlet.
+      else if (gap !== null || top.offset === this.head.offset || bytes > this.#context.limits.tailBytesMax) this.#doubt(top);
+      else if (entries.length > 0) this.#again = true;
+      else throw new Error(`It gives nothing after ${formatPosition(this.head)}, though it goes on to ${formatPosition(top)}.`);
     } while (this.#again);
   }
 
   /** The tail begins anew at a position. */
   #place(position: Position): void {
     this.head = position;
+    this.#pending = [];
+    this.#pendingBatch = null;
     this.#tail = new Tail(position, this.#context.limits.tailBytesMax);
   }
 
@@ -246,9 +296,13 @@ export class Channel implements Flushable, Source {
   #doubt(position: Position): void {
     this.#flushNow();
     const { head } = this;
-    const live = [...this.#live.values()].flatMap(({ readers }) => readers.filter((reader) => reader !== undefined));
+    const live = this.#liveReaders();
     this.#place(position);
     for (const reader of live) reader.doubt(head);
+  }
+
+  #liveReaders(): Reader[] {
+    return [...this.#live.values()].flatMap(({ readers }) => readers.filter((reader) => reader !== undefined));
   }
 
   #flushNow(): void {
@@ -262,7 +316,7 @@ export class Channel implements Flushable, Source {
     if (position.offset > flushed.offset) {
       const place = position.offset - flushed.offset - 1;
       const entry = this.#pending[place];
-      if (entry === undefined || entry.tag !== position.tag || this.head.epoch !== position.epoch) return null;
+      if (entry === undefined || !same(position, { epoch: this.head.epoch, offset: entry.offset, tag: entry.tag })) return null;
       return place === this.#pending.length - 1 ? [] : [this.#batchPending().after(position.offset)];
     }
     const batches = this.#tail.after(position);
@@ -289,9 +343,9 @@ export class Channel implements Flushable, Source {
     const { clock } = this.#context;
     for (const set of sets) {
       if (set.index === set.bound) continue;
-      const encoded = batch.encode(set.codec, before.epoch);
-      set.index = fanOut(set.live.readers, set.index, set.bound, before, batch, encoded, clock, deadline);
-      if (set.index < set.bound) return false;
+      set.index = fanOut(set.live.readers, set.index, set.bound, set.codec, before, batch, clock, deadline);
+      // Also between sets: a codec that is not shared is a set of its own for each reader.
+      if (set.index < set.bound || clock.elapsed() >= deadline) return false;
     }
     this.#flush = null;
     for (const { live, codec } of sets) if (live.holes > 0) this.#compact(codec, live);
@@ -316,8 +370,9 @@ export class Channel implements Flushable, Source {
     this.#signals.clear();
     for (const [codec, live] of this.#live) {
       const encoded = frames.map((frame) => codec.frame(frame)).filter((one): one is NonNullable<Encoded> => one !== null);
-      for (const reader of live.readers) {
-        if (reader === undefined) continue;
+      // A copy: whoever leaves meanwhile may close the holes.
+      for (const reader of live.readers.slice()) {
+        if (reader?.state !== "live") continue;
         for (const one of encoded) if (!reader.outlet.full()) reader.outlet.write(one);
       }
     }

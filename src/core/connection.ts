@@ -1,7 +1,7 @@
-import type { Clock } from "../protocol/clock.ts";
+import type { Cancel, Clock } from "../protocol/clock.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { Limits } from "../protocol/limits.ts";
-import type { Gate } from "./gate.ts";
+import { type Gate, hasExpired } from "./gate.ts";
 import type { Identity } from "./identity.ts";
 import type { Reader } from "./reader.ts";
 
@@ -22,17 +22,24 @@ export interface Connection {
   slot: number;
 }
 
-/** How many times per heartbeat interval the registry looks at a share of the connections, so that 100,000 heartbeats do not come in one turn. */
+/** A heartbeat interval has this many ticks, and each connection its own: 100,000 heartbeats must not come in one turn. */
 const SHARES = 60;
+/** How often expiry is looked at. By the wall clock each time, since that is what tokens mean and it may jump. */
+const EXPIRY_LOOK_MS = 500;
 
 /** The open pipes of this node: heartbeats, expiry and revocation reach them from here. */
 export class Connections {
-  readonly #all: Connection[] = [];
+  /** By share. A connection stays in the share it came to, or its heartbeats would come too late when others leave. */
+  readonly #shares: Connection[][] = Array.from({ length: SHARES }, () => []);
+  readonly #expiring = new Set<Connection>();
   readonly #clock: Clock;
   readonly #limits: Limits;
   readonly #gate: Gate;
-  #share = 0;
-  #ticking = false;
+  #size = 0;
+  #entered = 0;
+  #tick = 0;
+  #cancelTick: Cancel | null = null;
+  #cancelLook: Cancel | null = null;
   #closed = false;
 
   constructor(clock: Clock, limits: Limits, gate: Gate) {
@@ -42,37 +49,52 @@ export class Connections {
   }
 
   get size(): number {
-    return this.#all.length;
+    return this.#size;
   }
 
   [Symbol.iterator](): Iterator<Connection> {
-    return this.#all.slice()[Symbol.iterator]();
+    return this.#shares.flat()[Symbol.iterator]();
   }
 
   /** Throws `overloaded` when the node holds as many as it may, `restart` when it is closing. */
   admit(): void {
-    if (this.#closed) throw new ThroughlineError("restart", "The server is stopping. Come back in a moment.", { retryAfterMs: 1_000 });
-    if (this.#all.length < this.#limits.connectionsMax) return;
-    throw new ThroughlineError("overloaded", "The server holds as many connections as it may. Come back later.", { retryAfterMs: 5_000 });
+    const refused = this.#refusal();
+    if (refused !== null) throw refused;
   }
 
-  add(connection: Connection): void {
-    connection.slot = this.#all.push(connection) - 1;
-    if (connection.identity.expiresAt !== undefined) this.#watchExpiry(connection, connection.identity.expiresAt);
-    if (this.#ticking) return;
-    this.#ticking = true;
-    this.#tick();
+  /** False, and the connection is ended, if it may not enter any more: others may have while it was on its way from `admit`. */
+  add(connection: Connection): boolean {
+    const refused = this.#refusal();
+    if (refused !== null) {
+      connection.end(refused);
+      return false;
+    }
+    const share = this.#entered++ % SHARES;
+    connection.slot = share + SHARES * (this.#shares[share]!.push(connection) - 1);
+    this.#size++;
+    this.#cancelTick ??= this.#nextTick();
+    if (connection.identity.expiresAt !== undefined) {
+      this.#expiring.add(connection);
+      this.#cancelLook ??= this.#nextLook();
+    }
+    return true;
   }
 
   /** False if it had left before. */
   remove(connection: Connection): boolean {
-    if (this.#all[connection.slot] !== connection) return false;
-    const last = this.#all.pop()!;
+    const { slot } = connection;
+    const share = this.#shares[slot % SHARES];
+    const index = Math.floor(slot / SHARES);
+    if (share === undefined || share[index] !== connection) return false;
+    const last = share.pop()!;
     if (last !== connection) {
-      this.#all[connection.slot] = last;
-      last.slot = connection.slot;
+      share[index] = last;
+      last.slot = slot;
     }
     connection.slot = -1;
+    this.#size--;
+    this.#expiring.delete(connection);
+    if (this.#size === 0) this.#rest();
     return true;
   }
 
@@ -95,36 +117,49 @@ export class Connections {
   /** Ends all, spread over time on the client's side by the jitter of `retryAfterMs`. */
   close(error: (spread: number) => ThroughlineError): void {
     this.#closed = true;
+    this.#rest();
     const all = [...this];
     for (const [index, connection] of all.entries()) connection.end(error(index / all.length));
+  }
+
+  #refusal(): ThroughlineError | null {
+    if (this.#closed) return new ThroughlineError("restart", "The server is stopping. Come back in a moment.", { retryAfterMs: 1_000 });
+    if (this.#size < this.#limits.connectionsMax) return null;
+    const sentence = "The server holds as many connections as it may. Come back later.";
+    return new ThroughlineError("overloaded", sentence, { retryAfterMs: 5_000 });
   }
 
   async #review(connection: Connection, reader: Reader): Promise<void> {
     const { name } = reader.channel;
     if (await this.#gate.allows(connection.identity, "subscribe", name)) return;
-    reader.end();
-    reader.outlet.refuse(name, new ThroughlineError("revoked", `You may no longer read ${name}.`));
+    reader.refuse(new ThroughlineError("revoked", `You may no longer read ${name}.`));
   }
 
-  /** Timers are monotonic and expiry is wall time, so a long wait looks at the wall clock again at least each minute. */
-  #watchExpiry(connection: Connection, expiresAt: number): void {
-    const left = expiresAt - this.#clock.now();
-    this.#clock.after(Math.min(Math.max(left, 0), 60_000), () => {
-      if (this.#all[connection.slot] !== connection) return;
-      if (this.#clock.now() < expiresAt) this.#watchExpiry(connection, expiresAt);
-      else connection.end(new ThroughlineError("expired", "Your token has expired. Come back with a fresh one.", { retryAfterMs: 0 }));
+  #nextTick(): Cancel {
+    return this.#clock.after((this.#limits.heartbeatSeconds * 1_000) / SHARES, () => {
+      this.#tick = (this.#tick + 1) % SHARES;
+      this.#cancelTick = this.#nextTick();
+      // A copy: one that is found dead leaves.
+      for (const connection of this.#shares[this.#tick]!.slice()) connection.beat();
     });
   }
 
-  #tick(): void {
-    this.#clock.after((this.#limits.heartbeatSeconds * 1_000) / SHARES, () => {
-      if (this.#all.length === 0) {
-        this.#ticking = false;
-        return;
+  #nextLook(): Cancel {
+    return this.#clock.after(EXPIRY_LOOK_MS, () => {
+      const nowMs = this.#clock.now();
+      for (const connection of this.#expiring) {
+        if (!hasExpired(connection.identity, nowMs)) continue;
+        this.#expiring.delete(connection);
+        connection.end(new ThroughlineError("expired", "Your token has expired. Come back with a fresh one.", { retryAfterMs: 0 }));
       }
-      this.#share = (this.#share + 1) % SHARES;
-      for (let index = this.#share; index < this.#all.length; index += SHARES) this.#all[index]!.beat();
-      this.#tick();
+      this.#cancelLook = this.#expiring.size === 0 ? null : this.#nextLook();
     });
+  }
+
+  #rest(): void {
+    this.#cancelTick?.();
+    this.#cancelLook?.();
+    this.#cancelTick = null;
+    this.#cancelLook = null;
   }
 }

@@ -1,6 +1,6 @@
 import type { Clock } from "../protocol/clock.ts";
 import type { Position } from "../protocol/position.ts";
-import type { Encoded, Outlet } from "./outlet.ts";
+import type { Codec, Outlet } from "./outlet.ts";
 import type { SharedBatch } from "./tail.ts";
 
 /** A reader in the live set, as the hot loop sees it. */
@@ -8,8 +8,8 @@ export interface LiveReader {
   readonly outlet: Outlet;
   /** The offset written last. */
   offset: number;
-  /** It joined while this batch was pending, and has some of it, or all. */
-  catchUpTo(batch: SharedBatch): void;
+  /** Writes what it lacks of a batch after `before`, made for it alone: it joined while the batch was pending, or shares its codec with nobody. */
+  catchUpTo(batch: SharedBatch, before: Position): void;
   /** Its outlet was full before the message after `position` could be written: it leaves the live set. */
   lag(position: Position): void;
 }
@@ -29,19 +29,21 @@ export function fanOut(
   readers: readonly (LiveReader | undefined)[],
   from: number,
   bound: number,
+  codec: Codec,
   before: Position,
   batch: SharedBatch,
-  encoded: Encoded,
   clock: Clock,
   deadline: number,
 ): number {
   const base = before.offset;
   const last = batch.last.offset;
+  // What is made for one reader must be written to it: whether it has room is asked first.
+  const encoded = codec.shared ? batch.encode(codec, before.epoch) : null;
   let writes = 0;
   for (let index = from; index < bound; index++) {
     const reader = readers[index];
     if (reader === undefined) continue;
-    if (reader.offset !== base) reader.catchUpTo(batch);
+    if (reader.offset !== base || encoded === null) reader.catchUpTo(batch, before);
     else if (reader.outlet.full()) reader.lag(before);
     else {
       reader.outlet.write(encoded);

@@ -27,21 +27,20 @@ export class Gate {
     const { authenticate, clock } = this.#options;
     if (authenticate === undefined) return ANONYMOUS;
     const identity = await this.#inTime("authenticate", () => authenticate(credentials));
-    if (identity === false) {
+    if (identity === null) return ANONYMOUS;
+    // Only null is anonymous: a hook that forgets to return refuses.
+    if (identity === false || identity === undefined) {
       throw new ThroughlineError("unauthenticated", "Who you are was not accepted. Send a valid token in the Authorization header.");
     }
-    if (identity !== null && identity.expiresAt !== undefined && identity.expiresAt <= clock.now()) {
-      throw new ThroughlineError("expired", "The token has expired. Get a fresh one and come back.");
-    }
-    return identity ?? ANONYMOUS;
+    if (typeof identity.id !== "string") throw this.#failed("authenticate", new TypeError("an identity needs an id, which is a text"));
+    if (hasExpired(identity, clock.now())) throw expired();
+    return identity;
   }
 
   /** May this identity do that? Throws, or rejects, with `forbidden`. */
   authorize(identity: Identity, action: Action, channel: string): void | Promise<void> {
     const { authorize, clock } = this.#options;
-    if (identity.expiresAt !== undefined && identity.expiresAt <= clock.now()) {
-      throw new ThroughlineError("expired", "The token has expired. Get a fresh one and come back.");
-    }
+    if (hasExpired(identity, clock.now())) throw expired();
     if (authorize === undefined) return;
     let answer: boolean | Promise<boolean>;
     try {
@@ -83,6 +82,15 @@ export class Gate {
     this.#options.warn(`The application's ${what} threw, so the request was refused: ${String(error)}`);
     return new ThroughlineError("internal", `The application's ${what} failed. The server's log has the cause.`);
   }
+}
+
+/** True from `expiresAt` on, and always where that is not a number: what cannot be compared must not last for ever. */
+export function hasExpired({ expiresAt }: Identity, nowMs: number): boolean {
+  return expiresAt !== undefined && !(expiresAt > nowMs);
+}
+
+function expired(): ThroughlineError {
+  return new ThroughlineError("expired", "The token has expired. Get a fresh one and come back.");
 }
 
 function check(allowed: boolean, action: Action, channel: string): void {

@@ -1,5 +1,5 @@
 import { checkChannelName } from "../protocol/channel-name.ts";
-import type { Clock, Random } from "../protocol/clock.ts";
+import type { Cancel, Clock, Random } from "../protocol/clock.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { Start } from "../protocol/from.ts";
 import type { Limits } from "../protocol/limits.ts";
@@ -73,10 +73,16 @@ export class Hub {
   readonly #log: Log;
   readonly #flusher: Flusher;
   readonly #channels = new Map<string, Channel>();
+  /** Those whose last reader has gone, not long ago. */
+  readonly #lingering = new Map<Channel, Cancel>();
   readonly #inlets = new Map<string, Inlet>();
   readonly #listeners = new Map<keyof HubEvents, Set<(detail: never) => void>>();
   #opening: Promise<void> | null = null;
+  #isOpen = false;
   #closing: Promise<void> | null = null;
+  /** Publishes that the log has not answered. */
+  #publishing = 0;
+  #onPublished: (() => void) | null = null;
 
   constructor(options: HubOptions) {
     const { clock, limits, warn } = options;
@@ -102,7 +108,7 @@ export class Hub {
 
   /** Channels that have readers now. */
   get channelCount(): number {
-    return this.#channels.size;
+    return this.#channels.size - this.#lingering.size;
   }
 
   get readerCount(): number {
@@ -111,9 +117,13 @@ export class Hub {
     return readers;
   }
 
-  /** Opens the engine. Everything else awaits it by itself; call it to have a fault of the engine at start. */
+  /** Opens the engine. Everything else awaits it by itself; call it to have a fault of the engine at start. One that failed is opened again by the next call. */
   open(): Promise<void> {
-    this.#opening ??= this.#open();
+    if (this.#closing !== null) return Promise.reject(stopping("restart", "Come back in a moment."));
+    this.#opening ??= this.#open().catch((error) => {
+      this.#opening = null;
+      throw error;
+    });
     return this.#opening;
   }
 
@@ -121,9 +131,8 @@ export class Hub {
   async publish(identity: Identity, publication: Publication): Promise<Receipt> {
     const channel = checkChannelName(publication.channel, this.limits);
     const draft = this.#draft(identity, publication);
-    await this.open();
-    if (this.#closing !== null) throw stopping();
-    const appended = await this.#inlet(channel).append(draft);
+    if (this.#closing === null) await this.open();
+    const appended = await this.#append(channel, draft);
     const receipt = this.#receipt(channel, appended);
     if (appended.type === "stored" && this.#listeners.has("publish")) {
       this.emit("publish", { channel, event: draft.event, position: receipt.position, identity });
@@ -143,6 +152,8 @@ export class Hub {
   read(channel: string, outlet: Outlet): Reader {
     const one = this.#channel(checkChannelName(channel, this.limits));
     one.hold();
+    this.#lingering.get(one)?.();
+    this.#lingering.delete(one);
     return new Reader(one, outlet);
   }
 
@@ -163,7 +174,7 @@ export class Hub {
   signal(channel: string, event: string, data: unknown, sender: string): void {
     checkEvent(event, this.limits);
     this.#channels.get(channel)?.signal({ type: "signal", channel, event, data, sender });
-    this.#log.notify?.({ channel, body: JSON.stringify({ event, data, sender }) });
+    if (this.#isOpen && this.#closing === null) this.#log.notify?.({ channel, body: JSON.stringify({ event, data, sender }) });
   }
 
   async history(channel: string, query: HistoryQuery): Promise<History> {
@@ -213,8 +224,7 @@ export class Hub {
 
   /** A pipe is open. `leave` undoes it. */
   enter(connection: Connection): void {
-    this.connections.add(connection);
-    this.emit("connect", connection);
+    if (this.connections.add(connection)) this.emit("connect", connection);
   }
 
   leave(connection: Connection): void {
@@ -238,6 +248,7 @@ export class Hub {
       keySecondsMin: limits.keySecondsMin,
       lineageMax: limits.lineageMax,
     });
+    this.#isOpen = true;
     this.#log.listen?.(({ channel, body }) => {
       const { event, data, sender } = JSON.parse(body) as { event: string; data: unknown; sender: string };
       this.#channels.get(channel)?.signal({ type: "signal", channel, event, data, sender });
@@ -251,11 +262,24 @@ export class Hub {
           retryAfterMs: Math.round(RESTART_SPREAD_MS * (spread + this.random.fraction()) * 0.5),
         }),
     );
-    for (const channel of this.#channels.values()) channel.close();
+    for (const channel of this.#channels.values()) channel.close(stopping("restart", "Come back in a moment."));
+    for (const cancel of this.#lingering.values()) cancel();
     this.#channels.clear();
-    if (this.#opening === null) return;
-    await this.#opening.catch(() => undefined);
-    await this.#log.close();
+    this.#lingering.clear();
+    await this.#opening?.catch(() => undefined);
+    // Not longer than `publishSecondsMax`: then each has been told `unknown`.
+    if (this.#publishing > 0) await new Promise<void>((resolve) => (this.#onPublished = resolve));
+    if (this.#isOpen) await this.#log.close();
+  }
+
+  async #append(channel: string, draft: Draft): Promise<Appended> {
+    if (this.#closing !== null) throw stopping("not_stored", "The message was not stored; publish it again.");
+    this.#publishing++;
+    try {
+      return await this.#inlet(channel).append(draft);
+    } finally {
+      if (--this.#publishing === 0) this.#onPublished?.();
+    }
   }
 
   #channel(name: string): Channel {
@@ -275,11 +299,14 @@ export class Hub {
   }
 
   #linger(channel: Channel): void {
-    this.clock.after(LINGER_MS, () => {
-      if (channel.readers > 0 || this.#channels.get(channel.name) !== channel) return;
+    if (this.#channels.get(channel.name) !== channel) return;
+    const leave = () => {
+      this.#lingering.delete(channel);
       this.#channels.delete(channel.name);
-      channel.close();
-    });
+      channel.close(stopping("restart", "Come back in a moment."));
+    };
+    if (this.#closing === null) this.#lingering.set(channel, this.clock.after(LINGER_MS, leave));
+    else leave();
   }
 
   #inlet(channel: string): Inlet {
@@ -320,8 +347,6 @@ export class Hub {
   }
 }
 
-function stopping(): ThroughlineError {
-  return new ThroughlineError("not_stored", "The server is stopping. The message was not stored; publish it again.", {
-    retryAfterMs: 1_000,
-  });
+function stopping(code: "restart" | "not_stored", next: string): ThroughlineError {
+  return new ThroughlineError(code, `The server is stopping. ${next}`, { retryAfterMs: 1_000 });
 }

@@ -23,7 +23,11 @@ export class Inlet {
   readonly #onIdle: () => void;
   #queue: Waiting[] = [];
   #bytes = 0;
+  /** When the oldest of the queue came. */
+  #since = 0;
   #busy = false;
+  /** The log has kept a call for too long, and has it still. */
+  #stuck = false;
 
   constructor(channel: string, context: { log: Log; clock: Clock; limits: Limits; onIdle: () => void }) {
     this.#channel = channel;
@@ -34,59 +38,62 @@ export class Inlet {
   }
 
   append(draft: Draft): Promise<Appended> {
+    if (this.#stuck) return Promise.reject(this.#notStored());
     if (this.#queue.length >= this.#limits.publishQueueMax || this.#bytes + draft.size > this.#limits.publishQueueBytesMax) {
+      if (!this.#busy) this.#onIdle();
       const sentence = `Too much is waiting to be stored on ${this.#channel}. Nothing of this message was stored; publish it again later.`;
       return Promise.reject(new ThroughlineError("overloaded", sentence, { retryAfterMs: 1_000 }));
     }
+    if (this.#queue.length === 0) this.#since = this.#clock.elapsed();
     this.#bytes += draft.size;
     const appended = new Promise<Appended>((resolve, reject) => this.#queue.push({ draft, resolve, reject }));
     if (!this.#busy) {
       this.#busy = true;
       // The rest of this turn's publishes come along.
-      this.#clock.soon(this.#drain);
+      this.#clock.soon(() => void this.#drain());
     }
     return appended;
   }
 
-  readonly #drain = (): void => {
-    const taken = this.#queue;
-    if (taken.length === 0) {
-      this.#busy = false;
-      this.#onIdle();
-      return;
+  async #drain(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const taken = this.#queue;
+      this.#queue = [];
+      this.#bytes = 0;
+      const cancel = this.#timeOut(taken);
+      try {
+        const drafts = taken.map((one) => one.draft);
+        const results = await this.#log.append(this.#channel, drafts);
+        for (const [index, one] of taken.entries()) one.resolve(results[index]!);
+      } catch (error) {
+        const known = error instanceof ThroughlineError ? error : this.#unknown(error);
+        for (const one of taken) one.reject(known);
+      }
+      cancel();
+      this.#stuck = false;
     }
-    this.#queue = [];
-    this.#bytes = 0;
-    const cancel = this.#timeOut(taken);
-    this.#log
-      .append(
-        this.#channel,
-        taken.map((one) => one.draft),
-      )
-      .then(
-        (results) => {
-          for (const [index, one] of taken.entries()) one.resolve(results[index]!);
-        },
-        (error) => {
-          const known = error instanceof ThroughlineError ? error : this.#unknown(error);
-          for (const one of taken) one.reject(known);
-        },
-      )
-      .finally(() => {
-        cancel();
-        this.#drain();
-      });
-  };
+    this.#busy = false;
+    this.#onIdle();
+  }
 
-  /** A log that does not answer leaves what it was given unknown, and what it was not given not stored. */
+  /**
+   * A log that does not answer leaves what it was given unknown, and what it was not given not stored: what waits now, and what comes
+   * until it answers. Counted from when the oldest came, so that nobody waits longer.
+   */
   #timeOut(taken: readonly Waiting[]): Cancel {
-    return this.#clock.after(this.#limits.publishSecondsMax * 1_000, () => {
+    const waitedMs = this.#clock.elapsed() - this.#since;
+    return this.#clock.after(this.#limits.publishSecondsMax * 1_000 - waitedMs, () => {
+      this.#stuck = true;
       for (const one of taken) one.reject(this.#unknown(undefined));
-      const sentence = `The log of ${this.#channel} does not answer. This message was not stored; publish it again later.`;
-      for (const one of this.#queue) one.reject(new ThroughlineError("not_stored", sentence, { retryAfterMs: 1_000 }));
+      for (const one of this.#queue) one.reject(this.#notStored());
       this.#queue = [];
       this.#bytes = 0;
     });
+  }
+
+  #notStored(): ThroughlineError {
+    const sentence = `The log of ${this.#channel} does not answer. This message was not stored; publish it again later.`;
+    return new ThroughlineError("not_stored", sentence, { retryAfterMs: 1_000 });
   }
 
   #unknown(cause: unknown): ThroughlineError {

@@ -1,7 +1,20 @@
 import type { Entry } from "../protocol/entry.ts";
-import type { Head, Page } from "./log.ts";
-import { epochOf } from "./resume.ts";
+import type { Position } from "../protocol/position.ts";
+import type { Head, Log, Page, PageLimit } from "./log.ts";
+import { epochOf, readAfter } from "./resume.ts";
 import { SharedBatch } from "./tail.ts";
+
+/**
+ * Reads what a reader at `position` must judge: its own entry, there for its tag, and what follows. A log gives one entry however large, and
+ * that one is the reader's own: where nothing else fitted it is read again with the next, or the reader would stand there for ever.
+ */
+export async function readPage(log: Log, channel: string, position: Position, limit: PageLimit): Promise<Page> {
+  const after = readAfter(position);
+  const page = await log.read(channel, after, { count: limit.count + 1, bytes: limit.bytes });
+  const { head, entries } = page;
+  if (head === null || head.top <= position.offset || entries.length !== 1 || entries[0]!.offset !== position.offset) return page;
+  return log.read(channel, after, { count: 2, bytes: Number.MAX_SAFE_INTEGER });
+}
 
 /** A page of the log on its way to one reader or many: readers that stand at the same place share its batches, and so what they were encoded to. */
 export class LogPage implements Page {

@@ -6,7 +6,8 @@ import type { Kind } from "../protocol/message.ts";
  */
 export function printOf(event: string, kind: Kind, data: string | Uint8Array): string {
   const state: [number, number] = [0x811c9dc5, 0x9e3779b9];
-  mixText(state, `${kind} ${event} `);
+  // No event holds a line end, so no two pairs of event and data make one text.
+  mixText(state, `${kind}\n${event}\n`);
   if (typeof data === "string") mixText(state, data);
   else for (const byte of data) mix(state, byte);
   return `${(state[0] >>> 0).toString(36)}.${(state[1] >>> 0).toString(36)}`;

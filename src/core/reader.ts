@@ -1,9 +1,10 @@
+import type { ThroughlineError } from "../protocol/error.ts";
 import type { Start } from "../protocol/from.ts";
 import { formatPosition, type Position } from "../protocol/position.ts";
 import type { LiveReader } from "./fan-out.ts";
 import type { Outlet } from "./outlet.ts";
 import type { LogPage } from "./page.ts";
-import { type Gap, resume } from "./resume.ts";
+import { type Gap, resume, topOf } from "./resume.ts";
 import type { SharedBatch } from "./tail.ts";
 
 /** A channel, as its readers see it. */
@@ -20,12 +21,12 @@ export interface Source {
   /** Looks at the log anew. */
   refresh(): Promise<void>;
   release(): void;
-  pause(ms: number): Promise<void>;
-  warn(error: unknown): void;
+  /** The log failed: resolves when it is time to ask again. */
+  rest(error: unknown): Promise<void>;
 }
 
-/** How long a reader waits before it asks a log again that failed. The pipe stays open meanwhile. */
-const LOG_RETRY_MS = 1_000;
+/** So often a reader looks in vain, at the log and at the channel in turn, before it takes the log to have failed. */
+const LOOKS_MAX = 3;
 
 /**
  * One reader of one channel: a position and a way out, and nothing else. It has no queue; the log is the queue.
@@ -49,6 +50,8 @@ export class Reader implements LiveReader {
   /** Its place in the live set. */
   slot = -1;
   #toldLive = false;
+  /** The loop is under way. There is never a second one. */
+  #looping = false;
 
   constructor(channel: Source, outlet: Outlet) {
     this.channel = channel;
@@ -65,14 +68,14 @@ export class Reader implements LiveReader {
     if (this.state === "ended" || this.position === null) return;
     const position = formatPosition(this.position);
     this.outlet.say({ type: "subscribed", channel: this.channel.name, ...(id === undefined ? {} : { id }), position });
-    void this.#read();
+    void this.#loop();
   }
 
   /** The outlet has room again. */
   drained(): void {
     if (this.state !== "waiting") return;
     this.state = "reading";
-    void this.#read();
+    void this.#loop();
   }
 
   /** In the live set, the outlet was full before the message after `position` could be written. */
@@ -82,26 +85,28 @@ export class Reader implements LiveReader {
     this.state = "waiting";
   }
 
-  /** In the live set, but it joined while this batch was pending and has some of it, or all. */
-  catchUpTo(batch: SharedBatch): void {
+  /** In the live set, but it has some of this batch already, or is alone with its codec. */
+  catchUpTo(batch: SharedBatch, before: Position): void {
     if (this.offset >= batch.last.offset) return;
-    const entry = batch.entries[this.offset - batch.first]!;
-    if (this.outlet.full()) this.lag({ epoch: batch.epoch, offset: this.offset, tag: entry.tag });
-    else {
-      this.outlet.write(batch.after(this.offset).encode(this.outlet.codec, batch.epoch));
-      this.offset = batch.last.offset;
+    const position = this.offset === before.offset ? before : batch.at(this.offset);
+    if (this.outlet.full()) {
+      this.lag(position);
+      return;
     }
+    this.outlet.write(batch.after(this.offset).encode(this.outlet.codec, position.epoch));
+    this.offset = batch.last.offset;
   }
 
   /** The channel's past is no longer certain: look at the log again from here. */
   doubt(position: Position): void {
+    if (this.state !== "live") return;
     this.channel.leave(this);
     this.position = position;
     this.state = "reading";
-    void this.#read();
+    void this.#loop();
   }
 
-  /** Writes the batches after its position; false if the outlet filled before the end. */
+  /** Writes the batches after its position; false if the outlet filled before the end, or ended. */
   write(batches: readonly SharedBatch[]): boolean {
     for (const batch of batches) {
       if (this.outlet.full()) {
@@ -110,6 +115,8 @@ export class Reader implements LiveReader {
       }
       this.outlet.write(batch.encode(this.outlet.codec, this.position!.epoch));
       this.position = batch.last;
+      // An outlet may end its readers while it writes.
+      if (this.state !== "reading") return false;
     }
     return true;
   }
@@ -129,32 +136,59 @@ export class Reader implements LiveReader {
     this.channel.release();
   }
 
-  async #read(): Promise<void> {
+  /** The hub ends it, and says why. */
+  refuse(error: ThroughlineError): void {
+    if (this.state === "ended") return;
+    this.end();
+    this.outlet.refuse(this.channel.name, error);
+  }
+
+  /** Reads on until it is live, or waits, or has ended. */
+  async #loop(): Promise<void> {
+    if (this.#looping) return;
+    this.#looping = true;
+    let inVain = 0;
     while (this.state === "reading") {
-      if (this.outlet.full()) {
-        this.state = "waiting";
-        return;
-      }
-      if (this.channel.join(this)) return;
+      if (this.#join()) continue;
       try {
-        if (!(await this.#readPage())) await this.channel.refresh();
+        if (await this.#readPage()) inVain = 0;
+        else if (++inVain < LOOKS_MAX) await this.channel.refresh();
+        else throw new Error(`It gives nothing after ${formatPosition(this.position!)}, which is not its end.`);
       } catch (error) {
-        this.channel.warn(error);
-        await this.channel.pause(LOG_RETRY_MS);
+        inVain = 0;
+        await this.channel.rest(error);
       }
     }
+    this.#looping = false;
+  }
+
+  /** Ends the reading, in this turn: it is live now, or it waits, or the channel refused it. False if it must read on first. */
+  #join(): boolean {
+    if (!this.outlet.full()) return this.channel.join(this);
+    this.state = "waiting";
+    return true;
   }
 
   /** One page of the log. False if it brought nothing, so that it is the channel that must look anew. */
   async #readPage(): Promise<boolean> {
     const position = this.position!;
     const page = await this.channel.page(position);
-    if (this.state !== "reading" || this.position !== position) return true;
+    if (this.state !== "reading") return true;
     const { gap, entries } = resume(position, page);
     if (gap !== null) this.#tell(gap);
+    else if (entries.length === 0) return this.#settle(topOf(page.head));
     const batches = page.batches(entries, this.channel.head.offset);
     this.write(batches);
     return gap !== null || batches.length > 0;
+  }
+
+  /** It stands at the end of the log, but under another epoch: at the origin of a log that was made since, say. It takes the log's own. */
+  #settle(top: Position): boolean {
+    const position = this.position!;
+    if (top.offset !== position.offset || top.epoch === position.epoch) return false;
+    this.position = top;
+    this.outlet.say({ type: "epoch", channel: this.channel.name, epoch: top.epoch });
+    return true;
   }
 
   #tell(gap: Gap): void {

@@ -30,7 +30,7 @@ export function readAfter(position: Position): number {
 export function resume(position: Position, page: Page): Step {
   const { head, entries } = page;
   const since = position;
-  const atOrigin = position.epoch === ORIGIN.epoch;
+  const atOrigin = position.epoch === ORIGIN.epoch && position.offset === 0;
   if (head === null) {
     return atOrigin ? { gap: null, entries: [] } : { gap: { reason: "epoch", since, resumeFrom: ORIGIN, missing: null }, entries: [] };
   }

@@ -24,8 +24,12 @@ export class SharedBatch implements Batch {
   }
 
   get last(): Position {
-    const entry = this.entries[this.entries.length - 1]!;
-    return { epoch: this.epoch, offset: entry.offset, tag: entry.tag };
+    return this.at(this.first + this.entries.length - 1);
+  }
+
+  /** The position of one of its offsets. */
+  at(offset: number): Position {
+    return { epoch: this.epoch, offset, tag: this.entries[offset - this.first]!.tag };
   }
 
   /** The whole batch for readers that were told `epochTold` last. */
@@ -72,17 +76,11 @@ export class Tail {
     this.#batches.push(batch);
     this.#bytes += batch.bytes;
     let drop = 0;
-    while (this.#bytes > this.#bytesMax && drop < this.#batches.length - 1) this.#bytes -= this.#batches[drop++]!.bytes;
+    // Also the newest, if it alone is too large: whoever lacks a part of it reads that part from the log.
+    while (this.#bytes > this.#bytesMax) this.#bytes -= this.#batches[drop++]!.bytes;
     if (drop === 0) return;
     this.#base = this.#batches[drop - 1]!.last;
     this.#batches.splice(0, drop);
-  }
-
-  /** Lets go of the messages, but not of the place. */
-  clear(): void {
-    this.#base = this.head;
-    this.#batches = [];
-    this.#bytes = 0;
   }
 
   /** The batches after a position, the first one cut to begin right after it; or null if the position is not in the tail. */
@@ -93,13 +91,13 @@ export class Tail {
     let index = this.#batches.length - 1;
     while (index > 0 && this.#batches[index]!.first > offset) index--;
     const batch = this.#batches[index]!;
-    const entry = batch.entries[offset - batch.first]!;
-    if (!same(position, { epoch: batch.epoch, offset, tag: entry.tag })) return null;
+    if (!same(position, batch.at(offset))) return null;
     const rest = this.#batches.slice(index + 1);
     return offset === batch.last.offset ? rest : [batch.after(offset), ...rest];
   }
 }
 
-function same(a: Position, b: Position): boolean {
+/** Two positions are one place; a tag that is not known is any. */
+export function same(a: Position, b: Position): boolean {
   return a.epoch === b.epoch && a.offset === b.offset && (a.tag === b.tag || a.tag === NO_TAG || b.tag === NO_TAG);
 }

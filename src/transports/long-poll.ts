@@ -1,6 +1,9 @@
+import type { Connection } from "../core/connection.ts";
 import type { Hub } from "../core/hub.ts";
 import type { Identity } from "../core/identity.ts";
 import type { Codec, Outlet } from "../core/outlet.ts";
+import type { Reader } from "../core/reader.ts";
+import type { Cancel } from "../protocol/clock.ts";
 import type { Batch } from "../protocol/entry.ts";
 import type { ThroughlineError } from "../protocol/error.ts";
 import type { ServerFrame } from "../protocol/frame.ts";
@@ -25,6 +28,7 @@ export class PollPipe extends Pipe {
   readonly #answer: (frames: string) => void;
   #bytes = 0;
   #answering = false;
+  #cancel: Cancel | null = null;
 
   constructor(hub: Hub, identity: Identity, answer: (frames: string) => void) {
     super(hub, identity);
@@ -37,7 +41,7 @@ export class PollPipe extends Pipe {
 
   open(waitSeconds: number): void {
     this.hub.enter(this);
-    this.hub.clock.after(waitSeconds * 1_000, () => this.#finish());
+    this.#cancel = this.hub.clock.after(waitSeconds * 1_000, () => this.#finish());
   }
 
   override full(): boolean {
@@ -66,6 +70,11 @@ export class PollPipe extends Pipe {
     this.say(errorFrame(error, { channel }));
   }
 
+  override closed(): void {
+    this.#cancel?.();
+    super.closed();
+  }
+
   override beat(): void {}
 
   override end(error: ThroughlineError): void {
@@ -84,31 +93,59 @@ export class PollPipe extends Pipe {
   }
 }
 
-/** A reader that does not read: it waits until there is something, and says so once. */
-export class Bell implements Outlet {
+/** The long-poll on one channel (§4.2): a pipe whose reader does not read. It waits until there is something, and says so once. */
+export class Bell implements Outlet, Connection {
+  readonly transport = "long-poll";
   readonly codec: Codec = { shared: false, batch: () => null, frame: () => null };
+  readonly id: string;
+  readonly identity: Identity;
+  slot = -1;
+  reader: Reader | null = null;
   #rung = false;
-  readonly #ring: () => void;
+  #resolve!: () => void;
+  #reject!: (error: ThroughlineError) => void;
+  /** There is something, or nobody waits any more. Rejects with what ended the pipe. */
+  readonly heard: Promise<void> = new Promise((resolve, reject) => {
+    this.#resolve = resolve;
+    this.#reject = reject;
+  });
 
-  constructor(ring: () => void) {
-    this.#ring = ring;
+  constructor(id: string, identity: Identity) {
+    this.id = id;
+    this.identity = identity;
+    // Whoever ends it may come before whoever listens
+    this.heard.catch(() => undefined);
   }
+
+  readonly ring = (): void => {
+    this.#rung = true;
+    this.#resolve();
+  };
 
   full(): boolean {
     return this.#rung;
   }
 
   write(): void {
-    if (this.#rung) return;
-    this.#rung = true;
-    this.#ring();
+    this.ring();
   }
 
   say(frame: ServerFrame): void {
-    if (frame.type === "gap") this.write();
+    if (frame.type === "gap") this.ring();
   }
 
-  refuse(): void {
-    this.write();
+  refuse(_channel: string, error: ThroughlineError): void {
+    this.end(error);
+  }
+
+  *readers(): Iterable<Reader> {
+    if (this.reader !== null) yield this.reader;
+  }
+
+  beat(): void {}
+
+  end(error: ThroughlineError): void {
+    this.#rung = true;
+    this.#reject(error);
   }
 }

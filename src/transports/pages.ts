@@ -1,5 +1,4 @@
 import type { History } from "../core/history.ts";
-import type { Hub } from "../core/hub.ts";
 import { epochOf, type Gap } from "../core/resume.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { GapFrame } from "../protocol/frame.ts";
@@ -31,30 +30,32 @@ export async function readPage(call: Call): Promise<void> {
   }
   await hub.gate.authorize(identity, "subscribe", channel);
   hub.connections.admit();
-  respond(call, await poll(hub, call, start, limit, Math.min(readCount(wait, 0), hub.limits.waitSecondsMax)));
+  respond(call, await poll(call, start, limit, Math.min(readCount(wait, 0), hub.limits.waitSecondsMax)));
 }
 
-/** A page as soon as there is something on it, or when the time is over. */
+/** A page as soon as there is something on it, or when the time is over. While it waits it is a pipe like any other: what ends those ends it. */
 async function poll(
-  hub: Hub,
-  { channel, exchange }: Call,
+  { hub, channel, identity, exchange }: Call,
   start: Start,
   limit: { count: number; bytes: number },
   seconds: number,
 ): Promise<History> {
-  let wake: () => void = () => undefined;
-  const woken = new Promise<void>((resolve) => {
-    wake = resolve;
-  });
-  const reader = hub.read(channel, new Bell(wake));
+  const bell = new Bell(hub.random.letters(12), identity);
+  const reader = hub.read(channel, bell);
   await hub.locate(reader, start);
   const from: Start = { type: "after", position: reader.position! };
-  exchange.onGone(wake);
-  const cancel = hub.clock.after(seconds * 1_000, wake);
+  bell.reader = reader;
+  hub.enter(bell);
+  exchange.onGone(bell.ring);
+  const cancel = hub.clock.after(seconds * 1_000, bell.ring);
   reader.begin();
-  await woken;
-  cancel();
-  reader.end();
+  try {
+    await bell.heard;
+  } finally {
+    cancel();
+    reader.end();
+    hub.leave(bell);
+  }
   return hub.history(channel, { from, limit });
 }
 

@@ -1,0 +1,42 @@
+/** Ends what began it: a subscription, a listener. Ending twice does nothing. `using` works. */
+export interface Subscription extends Disposable {
+  unsubscribe(): void;
+}
+
+export function subscription(end: () => void): Subscription {
+  return { unsubscribe: end, [Symbol.dispose]: end };
+}
+
+/** Named events for an application's own functions: one that throws is reported, and breaks nothing. */
+export interface Emitter<Events> {
+  on<Name extends keyof Events>(name: Name, handler: (value: Events[Name]) => unknown): Subscription;
+  /** True if someone listened. */
+  emit<Name extends keyof Events>(name: Name, value: Events[Name]): boolean;
+}
+
+export function createEmitter<Events>(report: (error: unknown) => void): Emitter<Events> {
+  // An object for each, so that the same function given twice is called twice, and ended once each
+  const listeners = new Set<{ readonly name: unknown; readonly handler: (value: never) => unknown }>();
+  return {
+    on(name, handler) {
+      const listener = { name, handler };
+      listeners.add(listener);
+      return subscription(() => listeners.delete(listener));
+    },
+    emit(name, value) {
+      const called = [...listeners].filter((listener) => listener.name === name);
+      for (const { handler } of called) attempt(handler, value as never, report);
+      return called.length > 0;
+    },
+  };
+}
+
+/** Calls an application's function. What it throws, or rejects with, goes to `report`. */
+export function attempt<Value>(handler: (value: Value) => unknown, value: Value, report: (error: unknown) => void): void {
+  try {
+    const result = handler(value);
+    if (result instanceof Promise) result.catch(report);
+  } catch (error) {
+    report(error);
+  }
+}

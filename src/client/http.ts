@@ -1,0 +1,79 @@
+import { ThroughlineError } from "../protocol/error.ts";
+import type { ConnectOptions } from "./options.ts";
+import { type ClientClock, systemFetch } from "./system.ts";
+
+export interface Call {
+  /** Made as late as can be: after the token is there. Without one it is a GET. */
+  readonly body?: () => string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** HTTP to the mount point: the token, the errors of PROTOCOL.md §11, and time. */
+export interface Http {
+  /** The mount point, absolute. Not before it is needed: on a server that renders, a relative URL means nothing. */
+  base(): string;
+  token(): Promise<string | undefined>;
+  /** An answer with a good status. Throws what the server said, or what fetch threw. */
+  call(path: string, call: Call): Promise<Response>;
+  /** The JSON of an answer, within `seconds`: else `timeout`. */
+  json(path: string, seconds: number, call: Call): Promise<unknown>;
+}
+
+/** Seconds that an answer may take: `requestSecondsMax` of PROTOCOL.md §12. */
+export const REQUEST_SECONDS = 30;
+
+export function createHttp(url: string, { token, fetch: ask = systemFetch }: ConnectOptions, clock: ClientClock): Http {
+  const http: Http = {
+    base: () => new URL(url, globalThis.location?.href).href.replace(/\/+$/, ""),
+    token: async () => (typeof token === "function" ? token() : token),
+    async call(path, { body, signal }) {
+      const bearer = await http.token();
+      const response = await ask(http.base() + path, {
+        headers: {
+          // JSON first: where both are served, a page is meant
+          Accept: "application/json, text/event-stream",
+          ...(body && { "Content-Type": "application/json" }),
+          ...(bearer && { Authorization: `Bearer ${bearer}` }),
+        },
+        ...(body && { method: "POST", body: body() }),
+        cache: "no-store",
+        signal: signal as AbortSignal,
+      });
+      if (response.ok) return response;
+      throw await errorOf(response);
+    },
+    json: (path, seconds, call) =>
+      within(clock, seconds, call.signal, async (signal) => (await http.call(path, { ...call, signal })).json()),
+  };
+  return http;
+}
+
+/** Acts with a signal that fires with `aborted` when the application's does, and with `timeout` after so many seconds (0: never). */
+export async function within<Result>(
+  clock: ClientClock,
+  seconds: number,
+  signal: AbortSignal | undefined,
+  act: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const abort = new AbortController();
+  const stop = (): void => abort.abort(new ThroughlineError("aborted", "Aborted.", { cause: signal?.reason }));
+  const late = (): void => abort.abort(new ThroughlineError("timeout", `No answer within ${seconds} s.`));
+  signal?.addEventListener("abort", stop);
+  if (signal?.aborted) stop();
+  const cancel = seconds ? clock.after(seconds * 1_000, late) : undefined;
+  try {
+    return await act(abort.signal);
+  } finally {
+    cancel?.();
+    signal?.removeEventListener("abort", stop);
+  }
+}
+
+async function errorOf(response: Response): Promise<ThroughlineError> {
+  const { status, headers } = response;
+  // A proxy on the way answers in its own words
+  const code = status > 499 || status === 429 ? "disconnected" : "bad_request";
+  const { error = { code, message: `HTTP status ${status}.` } } = await response.json().catch(() => ({}));
+  const retryAfterMs = Number(headers.get("Retry-After")) * 1_000;
+  return new ThroughlineError(error.code, error.message, retryAfterMs ? { retryAfterMs } : {});
+}

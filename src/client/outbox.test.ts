@@ -1,0 +1,64 @@
+import { describe, expect, test } from "vitest";
+import { ThroughlineError } from "../protocol/error.ts";
+import { createOutbox, type Waiting } from "./outbox.ts";
+
+const LIMITS = { outboxCountMax: 2_000, outboxBytesMax: 100_000_000 };
+const ERROR = new ThroughlineError("disconnected", "cut");
+
+function waiting(id: number, more: Partial<Waiting> = {}): Waiting & { errors: unknown[] } {
+  const errors: unknown[] = [];
+  return { id, type: "publish", text: "{}", bytes: 1, resolve() {}, reject: (error) => errors.push(error), via: 0, errors, ...more };
+}
+
+describe("The outbox", () => {
+  test("keeps what was sent until it is answered, in the order it was made", () => {
+    const outbox = createOutbox(LIMITS);
+    const all = [1, 2, 3].map((id) => waiting(id));
+    for (const one of all) outbox.add(one);
+    for (const one of outbox.unsent()) one.via = 7;
+    outbox.add(waiting(4));
+    expect(outbox.unsent().map(({ id }) => id)).toEqual([4]);
+    expect(outbox.take(2)).toBe(all[1]);
+    expect(outbox.take(2)).toBe(undefined);
+    outbox.lost(8, ERROR);
+    expect(outbox.unsent().map(({ id }) => id)).toEqual([4]);
+    outbox.lost(7, ERROR);
+    expect(outbox.unsent().map(({ id }) => id)).toEqual([1, 3, 4]);
+  });
+
+  test("repeats publishes and not requests", () => {
+    const outbox = createOutbox(LIMITS);
+    const asked = waiting(1, { type: "request", via: 7 });
+    outbox.add(asked);
+    outbox.add(waiting(2, { via: 7 }));
+    outbox.lost(7, ERROR);
+    expect([asked.errors, outbox.size, outbox.unsent().length]).toEqual([[ERROR], 1, 1]);
+  });
+
+  test("gives at most what one POST carries, and at least one", () => {
+    const outbox = createOutbox(LIMITS);
+    outbox.add(waiting(1, { bytes: 9_000_000 }));
+    for (let id = 2; id < 1_500; id++) outbox.add(waiting(id));
+    expect(outbox.unsent()).toHaveLength(1);
+    outbox.take(1);
+    expect(outbox.unsent()).toHaveLength(1_000);
+  });
+
+  test("is bounded in number and bytes, and has room again after an answer", () => {
+    const outbox = createOutbox({ outboxCountMax: 2, outboxBytesMax: 10 });
+    outbox.add(waiting(1, { bytes: 6 }));
+    expect(() => outbox.add(waiting(2, { bytes: 5 }))).toThrow(expect.objectContaining({ code: "outbox_full" }));
+    outbox.add(waiting(2, { bytes: 4 }));
+    expect(() => outbox.add(waiting(3, { bytes: 0 }))).toThrow(expect.objectContaining({ code: "outbox_full" }));
+    outbox.take(1);
+    outbox.add(waiting(3, { bytes: 6 }));
+  });
+
+  test("rejects all when nothing will be answered", () => {
+    const outbox = createOutbox(LIMITS);
+    const all = [waiting(1), waiting(2, { via: 3 })];
+    for (const one of all) outbox.add(one);
+    outbox.end(ERROR);
+    expect([all.map(({ errors }) => errors), outbox.size]).toEqual([[[ERROR], [ERROR]], 0]);
+  });
+});

@@ -1,0 +1,84 @@
+import { ThroughlineError } from "../protocol/error.ts";
+
+/** A publish or a request that has no answer yet. */
+export interface Waiting {
+  readonly id: number;
+  readonly type: "publish" | "request";
+  /**
+   * The JSON of the envelope, which is also that of the frame but for `type` and `id`. Made when it was published: a value that changes
+   * later must not become other content under the same key.
+   */
+  readonly text: string;
+  readonly bytes: number;
+  readonly resolve: (answer: never) => void;
+  readonly reject: (error: ThroughlineError) => void;
+  /** On which pipe it is under way; 0: it is to be sent. */
+  via: number;
+}
+
+export interface OutboxLimits {
+  readonly outboxCountMax: number;
+  readonly outboxBytesMax: number;
+}
+
+/** A POST carries at most so much, whatever the outbox may hold: `batchCountMax` of PROTOCOL.md §12, and well below `bodyBytesMax`. */
+const BATCH_COUNT_MAX = 1_000;
+const BATCH_BYTES_MAX = 4_194_304;
+
+/**
+ * What has no answer yet, in the order it was made. A publish leaves by an answer only, never by being sent: what was under way when a
+ * pipe was cut is sent again with the same key, and so stored once (D5). A request is not repeated.
+ */
+export interface Outbox {
+  readonly size: number;
+  /** Throws `outbox_full`. */
+  add(waiting: Waiting): void;
+  /** The next of those to be sent: what one POST carries. */
+  unsent(): Waiting[];
+  get(id: number): Waiting | undefined;
+  /** Its answer has come, or is not waited for any more. */
+  take(id: number): Waiting | undefined;
+  /** A pipe is gone, and with it the answers it still owed: publishes are back in line, in the old order; requests fail. */
+  lost(pipe: number, error: ThroughlineError): void;
+  /** Nothing will be answered. */
+  end(error: ThroughlineError): void;
+}
+
+export function createOutbox({ outboxCountMax, outboxBytesMax }: OutboxLimits): Outbox {
+  const all = new Map<number, Waiting>();
+  let bytesInAll = 0;
+  const outbox: Outbox = {
+    get size() {
+      return all.size;
+    },
+    add(waiting) {
+      if (all.size >= outboxCountMax || bytesInAll + waiting.bytes > outboxBytesMax) {
+        throw new ThroughlineError("outbox_full", `${all.size} publishes wait for an answer. Publish later.`);
+      }
+      bytesInAll += waiting.bytes;
+      all.set(waiting.id, waiting);
+    },
+    unsent() {
+      let left = BATCH_BYTES_MAX;
+      const unsent = [...all.values()].filter(({ via }) => !via);
+      return unsent.slice(0, BATCH_COUNT_MAX).filter(({ bytes }, index) => (left -= bytes) >= 0 || !index);
+    },
+    get: (id) => all.get(id),
+    take(id) {
+      const waiting = all.get(id);
+      if (all.delete(id)) bytesInAll -= waiting!.bytes;
+      return waiting;
+    },
+    lost(pipe, error) {
+      for (const waiting of all.values()) {
+        if (waiting.via !== pipe) continue;
+        if (waiting.type === "request") outbox.take(waiting.id)?.reject(error);
+        waiting.via = 0;
+      }
+    },
+    end(error) {
+      for (const id of all.keys()) outbox.take(id)?.reject(error);
+    },
+  };
+  return outbox;
+}

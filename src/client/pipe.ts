@@ -1,0 +1,39 @@
+import { ThroughlineError } from "../protocol/error.ts";
+import type { ServerFrame } from "../protocol/frame.ts";
+import type { Environment } from "./environment.ts";
+
+/** One channel that a pipe is to read, and from where: what POST /events takes, and a subscribe frame but for its names. */
+export interface Ask {
+  readonly name: string;
+  readonly id: number;
+  readonly from: string;
+}
+
+/**
+ * What a transport is: opened at positions, frames in, and, if it can, frames out. It keeps no position, decides nothing and never comes
+ * back: it ends once, by `host.end`, or without a word after `close()`.
+ */
+export interface Pipe {
+  /** Only on a pipe that goes both ways. */
+  send?(message: string): void;
+  /** Other channels, or one begun anew, on the pipe that is open; where it is missing, another pipe must be opened beside this one. */
+  change?(begin: readonly Ask[], leave: readonly string[]): void;
+  close(): void;
+}
+
+export interface PipeHost {
+  /** Where each channel is to begin. Asked as late as can be, so that little comes twice. Each call begins every subscription anew. */
+  asks(): readonly Ask[];
+  /** Something came: an answer's head, bytes. */
+  heard(): void;
+  /** Throws if the frame is not as the law says; the pipe then ends with that. */
+  frame(frame: ServerFrame): void;
+  /** The pipe is over. Later calls are ignored. */
+  end(error?: unknown): void;
+}
+
+export type OpenPipe = (host: PipeHost, environment: Environment) => Pipe;
+
+export function disconnected(cause?: unknown): ThroughlineError {
+  return cause instanceof ThroughlineError ? cause : new ThroughlineError("disconnected", "The connection was cut.", { cause });
+}

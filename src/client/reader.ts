@@ -1,0 +1,97 @@
+import type { ThroughlineError } from "../protocol/error.ts";
+import type { GapFrame } from "../protocol/frame.ts";
+import { NO_TAG } from "../protocol/position.ts";
+import type { Message } from "./message.ts";
+import { epochOf, offsetOf, tagOf } from "./position.ts";
+
+/** Where one local subscription's messages go. */
+export interface Sink {
+  take(message: Message): void;
+  /** How many more it takes now. */
+  room(): number;
+  /** With an error if the server ended it, without if the application did. */
+  end(error: ThroughlineError | undefined): void;
+}
+
+/** `taken`: it is the next. `known`: it has it, or is not on the line. `doubt`: something lies between, or the log has changed. */
+export type Outcome = "taken" | "known" | "doubt";
+
+/**
+ * One local subscription, which is a position: the keeper of promise D2. Whatever pipes and pages bring, in whatever order, what leaves
+ * here is an unbroken line. Pure.
+ *
+ *     joined ──(no room)──> paused ──(room)──> reading ──(meets the line)──> joined ──(doubt)──> reading
+ *
+ * Who is joined takes what the pipes bring. Who is not, because it began elsewhere, stopped for a while, or was brought what does not fit
+ * its position, reads pages of history from there, never further on, until it meets the line of the others. What the line brings
+ * meanwhile is kept, the latest of it, so that they meet for certain.
+ */
+export interface Reader {
+  readonly from: string;
+  readonly sink: Sink;
+  /** Stops what it waits for. */
+  readonly abort: AbortController;
+  mode: "joined" | "reading" | "paused" | "ended";
+  /** It has everything up to here. Null before the server has said where it begins. */
+  position: string | null;
+  /** A message that a pipe brought. */
+  offer(message: Message): Outcome;
+  /** A message of a page. */
+  take(message: Message): void;
+  /** A gap that a pipe told. */
+  skip(gap: Omit<GapFrame, "type">): Outcome;
+  /** Joins the line, which stands at `line`, if nothing is missing between. */
+  meet(line: string): void;
+}
+
+/** `keptMax`: how many messages of the line are kept while it reads pages. */
+export function createReader(from: string, sink: Sink, keptMax: number): Reader {
+  let kept: Message[] = [];
+  const reader: Reader = {
+    from,
+    sink,
+    abort: new AbortController(),
+    mode: "joined",
+    position: null,
+    take(message) {
+      // Positions of one lineage sort as strings
+      if (reader.mode === "ended" || message.position <= (reader.position ?? "")) return;
+      reader.position = message.position;
+      sink.take(message);
+    },
+    offer(message) {
+      if (reader.mode === "reading" && kept.push(message) > keptMax) kept.shift();
+      if (reader.mode !== "joined") return "known";
+      const own = reader.position as string;
+      const { position, offset } = message;
+      const ahead = offset - offsetOf(own);
+      if (ahead === 1 && epochOf(position) >= epochOf(own)) {
+        reader.take(message);
+        return "taken";
+      }
+      if (ahead > 0 || epochOf(position) > epochOf(own)) return "doubt";
+      // Another message at our own offset: the log has lost its tail, and holds other messages there now
+      return ahead === 0 && epochOf(position) === epochOf(own) && position !== own && tagOf(own) !== NO_TAG ? "doubt" : "known";
+    },
+    skip({ reason, since, resumeFrom }) {
+      kept = [];
+      const { position } = reader;
+      // One that another pipe, or pages, have carried it past is stale (R6)
+      if (reader.mode !== "joined" || (position && reason === "trimmed" && resumeFrom <= position)) return "known";
+      // Only what was judged on the very place where it stands is to be believed; an epoch that began there may be told already
+      if (position && position.slice(20) !== since?.slice(20)) return "doubt";
+      // A gap is a position (R12)
+      reader.position = resumeFrom;
+      return "taken";
+    },
+    meet(line) {
+      const position = reader.position as string;
+      const [first] = kept;
+      if (position < line && !(first && first.offset - 1 <= offsetOf(position))) return;
+      reader.mode = "joined";
+      kept.forEach(reader.take);
+      kept = [];
+    },
+  };
+  return reader;
+}

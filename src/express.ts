@@ -1,0 +1,2 @@
+export { express } from "./adapters/express.ts";
+export type { NodeHandler } from "./adapters/node.ts";

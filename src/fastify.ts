@@ -1,0 +1,1 @@
+export { type FastifyLike, type FastifyPlugin, fastify } from "./adapters/fastify.ts";

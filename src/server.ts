@@ -1,0 +1,1 @@
+export { type DevOptions, type DevServer, startDev } from "./server/dev.ts";

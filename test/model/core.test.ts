@@ -1,0 +1,22 @@
+import { expect, test } from "vitest";
+import { play } from "./story.ts";
+
+/** Seeds that failed once, and why. */
+const FAILED: readonly { readonly seed: number; readonly why: string }[] = [];
+
+const SEEDS = Number(process.env["SEEDS"] ?? 1_500);
+/** One seed alone: what a failure prints. */
+const SEED = process.env["SEED"];
+
+test.each(FAILED)("[D2] [D3] [D10] $why (seed $seed)", async ({ seed }) => {
+  expect(await play(seed)).toEqual([]);
+});
+
+test("[D1] [D2] [D3] [D4] [D5] [D7] [D10] readers get an unbroken story and true gaps, whatever befalls the log and the outlets", { timeout: 3_600_000 }, async () => {
+  const first = SEED === undefined ? 1 : Number(SEED);
+  const last = SEED === undefined ? SEEDS : first;
+  for (let seed = first; seed <= last; seed++) {
+    const faults = await play(seed);
+    if (faults.length > 0) expect.fail(`SEED=${seed} npx vitest run test/model\n${faults.slice(0, 5).join("\n")}`);
+  }
+});

@@ -1,0 +1,45 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { disk } from "../../src/disk.ts";
+import { type Log, memory } from "../../src/index.ts";
+
+export interface EnginePowers {
+  /** What was stored is there after a stop and a start. */
+  readonly restart: boolean;
+  /** What was stored is gone after a stop and a start, and so is the epoch. */
+  readonly forgets: boolean;
+}
+
+/** Storage of its own for one test. */
+export interface Storage {
+  /** An engine on this storage; the one before was closed. */
+  engine(): Log;
+  dispose(): void;
+}
+
+export interface Engine {
+  readonly name: string;
+  /** What an ack says. */
+  readonly level: string;
+  readonly powers: EnginePowers;
+  create(): Storage;
+}
+
+export const ENGINES: readonly Engine[] = [
+  {
+    name: "memory",
+    level: "memory",
+    powers: { restart: false, forgets: true },
+    create: () => ({ engine: () => memory(), dispose: () => undefined }),
+  },
+  {
+    name: "disk",
+    level: "disk",
+    powers: { restart: true, forgets: false },
+    create() {
+      const directory = mkdtempSync(join(tmpdir(), "throughline-spec-"));
+      return { engine: () => disk(directory), dispose: () => rmSync(directory, { recursive: true, force: true }) };
+    },
+  },
+];
