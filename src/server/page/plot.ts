@@ -83,14 +83,19 @@ export function createPlot({ title, series, top, axis, reading }: PlotOptions, o
           context.lineWidth = one.width;
           context.lineJoin = "round";
           context.setLineDash([...(one.dash ?? [])]);
-          for (const run of runsOf(seen, index)) paintRun(context, run, x, y, one, low);
-          context.setLineDash([]);
-          const last = (hoverMs === null ? seen.at(-1) : shown)?.values[index];
-          const atMs = hoverMs === null ? seen.at(-1)?.atMs : shown?.atMs;
-          if (one.width < 1.5 || last === null || last === undefined || atMs === undefined || x(atMs) > right + 1) continue;
+          const runs = runsOf(seen, index);
+          context.save();
+          context.beginPath();
+          context.rect(0, 0, right, height);
+          context.clip();
+          for (const run of runs) paintRun(context, run, x, y, one, low);
+          context.restore();
+          if (one.width < 1.5) continue;
+          const dot = dotAt(runs, hoverMs === null ? nowMs : (shown?.atMs ?? nowMs));
+          if (dot === null) continue;
           context.globalAlpha = 1;
           context.beginPath();
-          context.arc(x(atMs), y(last), 3, 0, 2 * Math.PI);
+          context.arc(x(dot.atMs), y(dot.value), 3, 0, 2 * Math.PI);
           context.fill();
         }
         context.globalAlpha = 1;
@@ -128,6 +133,33 @@ function runsOf(points: readonly Point[], index: number): Dot[][] {
     lastMs = atMs;
   }
   return runs;
+}
+
+/** The point of the line at a time: where the line ends, while it glides in. */
+function dotAt(runs: readonly Dot[][], atMs: number): Dot | null {
+  for (const run of runs) {
+    for (const [index, dot] of run.entries()) {
+      const before = run[index - 1];
+      if (dot.atMs === atMs || (index === run.length - 1 && dot.atMs < atMs && atMs - dot.atMs < HOLE_MS)) return dot;
+      if (before !== undefined && before.atMs < atMs && atMs < dot.atMs) {
+        const share = curveAt((atMs - before.atMs) / (dot.atMs - before.atMs));
+        return { atMs, value: before.value + (dot.value - before.value) * share };
+      }
+    }
+  }
+  return null;
+}
+
+/** How high the curve of `paintRun` stands between two points, at a share of the way between them. */
+function curveAt(way: number): number {
+  let low = 0;
+  let high = 1;
+  for (let step = 0; step < 12; step++) {
+    const t = (low + high) / 2;
+    if (1.5 * t * (1 - t) + t ** 3 < way) low = t;
+    else high = t;
+  }
+  return 3 * low ** 2 - 2 * low ** 3;
 }
 
 function paintRun(

@@ -34,6 +34,6 @@ describe("What a page counts by itself", () => {
     tally.resume(at(9));
     tally.take(at(10));
     expect(tally.counters).toEqual({ received: 2, missing: 0, twice: 0, outOfOrder: 0 });
-    expect(tally.offset).toBe(10);
+    expect(tally.position).toBe(at(10));
   });
 });

@@ -12,8 +12,6 @@ export interface Counters {
 export interface Tally {
   readonly counters: Readonly<Counters>;
   readonly position: string | null;
-  /** 0 before the first message. */
-  readonly offset: number;
   take(position: string): void;
   /** The log is another one, or parts of it are gone, and the reader was told so: counting goes on behind it. */
   resume(position: string): void;
@@ -31,9 +29,6 @@ export function createTally(begin: string | null): Tally {
     counters,
     get position() {
       return position;
-    },
-    get offset() {
-      return offset ?? 0;
     },
     take(next) {
       const its = offsetOf(next);
