@@ -55,6 +55,33 @@ describe("Gaps", () => {
     expect(fresh[0]?.position.slice(0, 12) ?? "").toSatisfy((later: string) => later > (old[0]?.position.slice(0, 12) ?? ""));
   });
 
+  promise(
+    "[D3] removed and published to again in one breath, a channel has a gap between, and nothing of it is lost",
+    {},
+    async (stage) => {
+      const { connect, server } = stage;
+      const reader = await connect();
+      const channel = server.tl.channel(LOBBY);
+      await channel.publish("the first");
+      await reader.next(1);
+      for (const round of numbers(10)) {
+        const old = channel.publish({ old: round });
+        const removed = fetch(`${server.url}/channels/${LOBBY}`, { method: "DELETE" });
+        const fresh = numbers(3).map(async (n) => {
+          await removed;
+          return channel.publish({ round, n });
+        });
+        await Promise.all([old, ...fresh]);
+        const got: unknown[] = [];
+        while (got.length === 0 || JSON.stringify(got.at(-1)) !== JSON.stringify({ round, n: 3 })) {
+          const told = await reader.inbox.nextTold();
+          got.push("message" in told ? told.message.data : told.gap.reason);
+        }
+        expect(got.slice(got.lastIndexOf("epoch"))).toEqual(["epoch", ...numbers(3).map((n) => ({ round, n }))]);
+      }
+    },
+  );
+
   promise("[D3] a restart of a server that keeps nothing is told as a new epoch", { needs: ["forgets"], atOnce: true }, async (stage) => {
     const { connect, comeBack, publish, server } = stage;
     const reader = await connect();

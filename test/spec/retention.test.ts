@@ -49,6 +49,19 @@ describe("Retention", () => {
   );
 
   promise(
+    "what is past its age is given to nobody, also while others read the channel live",
+    { over: "one", on: "one", retain: { secondsMax: 0.4 } },
+    async ({ connect, publish, server }) => {
+      const live = await connect();
+      const old = await publish(3);
+      await live.next(3);
+      await until("all have expired", async () => (await server.tl.channel(LOBBY).history()).messages.length === 0);
+      const reader = await connect({ from: `after:${old[0]?.position}` });
+      expect(await reader.gap()).toMatchObject({ reason: "trimmed", resumeFrom: old[2]?.position, missing: 2 });
+    },
+  );
+
+  promise(
     "[D3] a reader that comes back after all has expired is told how much, exactly",
     { retain: { secondsMax: 0.4 }, atOnce: true },
     async (stage) => {

@@ -1,4 +1,4 @@
-import { type Client, type ConnectOptions, connect, type Gap, type Message } from "../../src/client.ts";
+import { type Client, type ConnectOptions, connect, type Gap, type Message, type SubscribeOptions } from "../../src/client.ts";
 import { type HandClock, handClock, seededRandom } from "./clock.ts";
 import { FakeServer } from "./fake-server.ts";
 
@@ -14,7 +14,7 @@ export interface FakeWorld {
 /** A client and a server in one process, in hand-made time. */
 export function fakeWorld(options: ConnectOptions = {}, server = new FakeServer()): FakeWorld {
   const clock = handClock();
-  const client = connect("http://fake/", { ...server.options, clock, random: seededRandom(1), ...options });
+  const client = connect("http://fake/", { ...server.options, clock, random: seededRandom(1).fraction, ...options });
   const errors: unknown[] = [];
   client.on("error", (error) => errors.push(error));
   return {
@@ -29,7 +29,7 @@ export function fakeWorld(options: ConnectOptions = {}, server = new FakeServer(
 }
 
 /** Messages and gaps of a channel, in the order they were told: `1 2 gap:trimmed>5 6`. */
-export function follow(client: Client, name: string, options?: Parameters<ReturnType<Client["channel"]>["subscribe"]>[1]) {
+export function follow(client: Client, name: string, options?: SubscribeOptions) {
   const story: (number | string)[] = [];
   const messages: Message[] = [];
   const channel = client.channel(name);
