@@ -34,8 +34,10 @@ export class NodeStream implements Stream {
     sink.on("error", ignore);
   }
 
+  /** A socket tells that it drains only from its own mark on (16 or 64 KiB). Below it there is nothing to wait for, whatever `sinkBytesMax` says: then it is 1. */
   get unsent(): number {
-    return this.#sink.writableLength;
+    const { writableLength, writableNeedDrain } = this.#sink;
+    return writableNeedDrain ? writableLength : Math.min(writableLength, 1);
   }
 
   get sent(): number {
@@ -60,25 +62,23 @@ export class NodeStream implements Stream {
 }
 
 /**
- * Bytes to one client behind a middleware that encodes the body (compression, say). What it holds nobody can count, so all that was written
- * since it said "enough" counts as unsent; and it holds an event back until it is told to `flush`.
+ * Bytes to one client behind a middleware that encodes the body (compression, say). What that holds nobody can count, and its `drain` is not the socket's:
+ * so all that was written since it said "enough" counts as unsent, and nothing else. It holds an event back until it is told to `flush`.
  */
-export class EncodedStream implements Stream, StreamOwner {
+export class EncodedStream implements Stream {
   readonly #res: ServerResponse & { flush?(): void };
-  readonly #stream: NodeStream;
-  readonly #owner: StreamOwner;
   #written = 0;
-  #behind = 0;
+  unsent = 0;
 
   constructor(res: ServerResponse, owner: StreamOwner) {
     this.#res = res;
-    this.#owner = owner;
-    this.#stream = new NodeStream(res, res, this);
-  }
-
-  get unsent(): number {
-    // The answer of http2's compatibility layer has no writableLength.
-    return Math.max(this.#behind, this.#res.writableLength ?? 0);
+    // The middleware may hang this listener on a stream of its own.
+    res.on("drain", () => {
+      this.unsent = 0;
+      owner.drained();
+    });
+    res.once("close", () => owner.closed());
+    res.on("error", ignore);
   }
 
   get sent(): number {
@@ -89,25 +89,17 @@ export class EncodedStream implements Stream, StreamOwner {
     if (this.#res.writableEnded || this.#res.destroyed) return;
     this.#written += bytes.length;
     const took = this.#res.write(bytes);
-    if (!took || this.#behind > 0) this.#behind += bytes.length;
+    if (!took || this.unsent > 0) this.unsent += bytes.length;
     this.#res.flush?.();
   }
 
   end(): void {
-    this.#stream.end();
+    this.#res.end();
+    this.#res.setTimeout(END_MS_MAX, () => this.#res.destroy());
   }
 
   destroy(): void {
-    this.#stream.destroy();
-  }
-
-  drained(): void {
-    this.#behind = 0;
-    this.#owner.drained();
-  }
-
-  closed(): void {
-    this.#owner.closed();
+    this.#res.destroy();
   }
 }
 

@@ -65,6 +65,8 @@ export function createChannelStore<T>(client: Client, name: string, { from = "no
         { from: place, event },
       ),
     ];
+    // Another component may read it already: then no event tells where it stands.
+    change({ state: channel.state });
     stop = () => {
       for (const end of ends) end.unsubscribe();
     };

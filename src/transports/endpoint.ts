@@ -46,7 +46,7 @@ export class Endpoint {
     try {
       headers = checkOrigin(exchange, this.#site);
       if (exchange.method === "OPTIONS") answerEmpty(exchange, 204, { ...headers, ...PREFLIGHT });
-      else await this.#act(exchange, route, slash < 0 ? "" : exchange.path.slice(slash + 1), headers);
+      else await this.#act(exchange, route, slash < 0 ? null : exchange.path.slice(slash + 1), headers);
     } catch (error) {
       answerError(
         exchange,
@@ -75,13 +75,18 @@ export class Endpoint {
     return { pipe: new SocketPipe(this.hub, identity), channels };
   }
 
-  async #act(exchange: Exchange, route: Readonly<Record<string, Act>>, name: string, headers: Record<string, string>): Promise<void> {
+  async #act(
+    exchange: Exchange,
+    route: Readonly<Record<string, Act>>,
+    name: string | null,
+    headers: Record<string, string>,
+  ): Promise<void> {
     const act = Object.hasOwn(route, exchange.method) ? route[exchange.method] : undefined;
     if (act === undefined) {
       headers["allow"] = Object.keys(route).join(", ");
       throw new ThroughlineError("method_not_allowed", `${exchange.method} does nothing here. Use ${headers["allow"]}.`);
     }
-    const channel = name === "" ? "" : checkChannelName(decode(name), this.hub.limits);
+    const channel = name === null ? "" : checkChannelName(decode(name), this.hub.limits);
     const identity = await this.hub.gate.authenticate(credentialsOf(exchange));
     await act({ hub: this.hub, exchange, identity, headers, channel });
   }

@@ -30,13 +30,18 @@ export function checkOrigin(asked: Asked, site: Site): Record<string, string> {
   }
   if (origin === null) return {};
   if (sameHost(origin, host) && !(site.loopbackOnly && !isLoopback(origin))) return cors(origin);
-  if (site.origins === "*" || site.origins.includes(origin) || (site.loopbackOnly && isLoopback(origin))) return cors(origin);
+  if (site.loopbackOnly && isLoopback(origin)) return cors(origin);
+  // Any page may ask, but not with the cookies of whoever looks at it.
+  if (site.origins === "*") return { ...CORS, "access-control-allow-origin": "*" };
+  if (site.origins.includes(origin)) return cors(origin);
   const shown = JSON.stringify(origin.slice(0, 100));
   throw new ThroughlineError(
     "forbidden_origin",
     `Pages of ${shown} may not use this server. Its operator can add the origin to "origins".`,
   );
 }
+
+const CORS = { "access-control-expose-headers": "Throughline-Position, Throughline-First, Retry-After", vary: "Origin" } as const;
 
 /** What a preflight of a permitted origin is answered. */
 export const PREFLIGHT = {
@@ -46,12 +51,7 @@ export const PREFLIGHT = {
 } as const;
 
 function cors(origin: string): Record<string, string> {
-  return {
-    "access-control-allow-origin": origin,
-    "access-control-allow-credentials": "true",
-    "access-control-expose-headers": "Throughline-Position, Throughline-First, Retry-After",
-    vary: "Origin",
-  };
+  return { ...CORS, "access-control-allow-origin": origin, "access-control-allow-credentials": "true" };
 }
 
 /** RFC 6454: an origin is scheme, host and port. The Host header has no scheme, so the default ports of both are one. */

@@ -1,7 +1,10 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { runInNewContext } from "node:vm";
+import { build } from "esbuild";
 import { describe, expect, test } from "vitest";
 import { type FetchHandler, fetchHandler } from "../../src/fetch.ts";
 import { throughline } from "../../src/index.ts";
+import { ROOT } from "../house/source.ts";
 import { EventReader } from "../support/raw-clients.ts";
 import { adapterTests } from "./adapter-tests.ts";
 import { pathBelow, run, siteOf } from "./host.ts";
@@ -47,7 +50,8 @@ async function bridge(answer: FetchHandler, req: IncomingMessage, res: ServerRes
   const init: RequestInit & { duplex: "half" } = { method: req.method!, headers, body, duplex: "half", signal: left.signal };
   const response = await answer(new Request(`http://${req.headers.host}${req.url}`, init));
   if (res.destroyed) return;
-  res.writeHead(response.status, Object.fromEntries(response.headers));
+  res.statusCode = response.status;
+  res.setHeaders(response.headers);
   if (response.headers.get("content-type") !== "text/event-stream") {
     res.end(new Uint8Array(await response.arrayBuffer()));
     return;
@@ -124,6 +128,58 @@ describe("fetch", () => {
     await tl.close();
   });
 });
+
+describe("The library and its fetch adapter", () => {
+  test("need nothing of Node: they run where only what the web's standards name exists", async () => {
+    const contents = `
+      import { throughline } from "./src/index.ts";
+      import { fetchHandler } from "./src/fetch.ts";
+      export async function story() {
+        const tl = throughline();
+        const ask = fetchHandler(tl);
+        const stream = await ask(new Request("http://host.example/channels/a"));
+        const reader = stream.body.getReader();
+        await ask(new Request("http://host.example/channels/a", { method: "POST", body: "hello" }));
+        let text = "";
+        while (!text.includes("data: hello")) text += new TextDecoder().decode((await reader.read()).value);
+        await tl.close();
+        return text;
+      }`;
+    const built = await build({
+      stdin: { contents, resolveDir: ROOT, loader: "ts" },
+      bundle: true,
+      write: false,
+      platform: "neutral",
+      format: "iife",
+      globalName: "own",
+      logLevel: "silent",
+    });
+    const web = Object.fromEntries(WEB.map((name) => [name, (globalThis as Record<string, unknown>)[name]]));
+    const text = await runInNewContext(`${built.outputFiles[0]!.text}\nown.story()`, web);
+    expect(text).toMatch(/event: connected[\s\S]*data: hello/);
+  });
+});
+
+/** What Deno, Bun, Workers and browsers have, too. */
+const WEB = [
+  "AbortController",
+  "AbortSignal",
+  "Headers",
+  "ReadableStream",
+  "Request",
+  "Response",
+  "TextDecoder",
+  "TextEncoder",
+  "URL",
+  "URLSearchParams",
+  "Uint8Array",
+  "clearTimeout",
+  "console",
+  "crypto",
+  "performance",
+  "queueMicrotask",
+  "setTimeout",
+];
 
 /** Without what a client would see of its own abort. */
 function raw(tl: ReturnType<typeof throughline>) {

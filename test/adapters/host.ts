@@ -1,8 +1,9 @@
-import { request } from "node:http";
+import { createServer, request } from "node:http";
 import type { Server } from "node:net";
 import { Readable } from "node:stream";
 import { onTestFinished } from "vitest";
 import { type Throughline, type ThroughlineOptions, throughline } from "../../src/index.ts";
+import { attach } from "../../src/node.ts";
 import { inTime } from "../support/until.ts";
 
 /** What a runtime or framework lets an adapter do. A test that needs a power runs where it is declared. */
@@ -32,6 +33,18 @@ export interface Host {
   readonly powers: Powers;
   serve(tl: Throughline): Promise<Site>;
 }
+
+/** The plainest: node:http alone, at the root. */
+export const nodeHost: Host = {
+  name: "node:http",
+  mount: "",
+  powers: { http1: true, ownsResponse: true, webSockets: true, routes: false, parsesBodies: false },
+  async serve(tl) {
+    const server = createServer();
+    attach(tl, server);
+    return siteOf(server, "");
+  },
+};
 
 export interface Running extends Site {
   readonly tl: Throughline;
@@ -100,15 +113,23 @@ export function stopped(server: Server): Promise<void> {
 /** A site of a server that speaks HTTP/1.1. */
 export async function siteOf(server: Server, mount: string, close: () => Promise<void> = () => stopped(server)): Promise<Site> {
   const port = server.listening ? (server.address() as { port: number }).port : await listening(server);
-  return { port, ask: (path, init) => ask(`http://127.0.0.1:${port}${pathBelow(mount, path)}`, init), close };
+  return { port, ask: (path, init) => ask(port, pathBelow(mount, path), init), close };
 }
 
 /** One request on a connection of its own: `fetch` opens connections ahead, and a server waits for them when it closes. */
-function ask(url: string, { method = "GET", headers = {}, body, signal }: RequestInit = {}): Promise<Response> {
+function ask(port: number, path: string, { method = "GET", headers = {}, body, signal }: RequestInit = {}): Promise<Response> {
   return new Promise((resolve, reject) => {
     const typed = typeof body === "string" && !("content-type" in headers) ? { "content-type": "text/plain;charset=UTF-8" } : {};
     const length = body == null ? {} : { "content-length": String(Buffer.byteLength(body as string)) };
-    const asked = request(url, { method, agent: false, headers: { ...typed, ...length, ...(headers as Record<string, string>) } });
+    // The path as it stands: a URL would be tidied up.
+    const asked = request({
+      host: "127.0.0.1",
+      port,
+      path,
+      method,
+      agent: false,
+      headers: { ...typed, ...length, ...(headers as Record<string, string>) },
+    });
     asked.once("error", reject);
     asked.once("response", (answer) => {
       const told = new Headers();

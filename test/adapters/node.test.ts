@@ -1,27 +1,19 @@
 import { createServer } from "node:http";
 import { connect, createServer as createServer2 } from "node:http2";
 import { PassThrough, Readable } from "node:stream";
+import { describe, expect, test } from "vitest";
+import { throughline } from "../../src/index.ts";
 import { attach, handler } from "../../src/node.ts";
+import { EventReader, RawClient } from "../support/raw-clients.ts";
 import { adapterTests } from "./adapter-tests.ts";
-import { type Host, listening, pathBelow, siteOf, stopped } from "./host.ts";
+import { counted, type Host, listening, nodeHost, pathBelow, run, siteOf, stopped } from "./host.ts";
 
-const POWERS = { http1: true, ownsResponse: true, webSockets: true, routes: false, parsesBodies: false };
-
-adapterTests({
-  name: "node:http",
-  mount: "",
-  powers: POWERS,
-  async serve(tl) {
-    const server = createServer();
-    attach(tl, server);
-    return siteOf(server, "");
-  },
-});
+adapterTests(nodeHost);
 
 adapterTests({
   name: "node:http below a mount point, beside an application",
   mount: "/realtime",
-  powers: { ...POWERS, routes: true },
+  powers: { ...nodeHost.powers, routes: true },
   async serve(tl) {
     const server = createServer((req, res) => {
       if (req.url === "/hello") res.end("hello");
@@ -37,7 +29,7 @@ adapterTests({
 const http2: Host = {
   name: "node:http2",
   mount: "",
-  powers: { ...POWERS, http1: false, webSockets: false },
+  powers: { ...nodeHost.powers, http1: false, webSockets: false },
   async serve(tl) {
     const server = createServer2(handler(tl));
     const port = await listening(server);
@@ -74,3 +66,56 @@ const http2: Host = {
   },
 };
 adapterTests(http2);
+
+describe("node:http", () => {
+  test("[D10] a reader lags and comes back also where sinkBytesMax is below the socket's own mark", async () => {
+    const { ask, tl } = await run(nodeHost, { limits: { sinkBytesMax: 1_000 } });
+    const response = await ask("/channels/a");
+    await counted(tl, 1);
+    const text = "x".repeat(50_000);
+    for (let n = 0; n < 200; n++) await tl.channel("a").publish("message", text, { text: true });
+    expect(await new EventReader(response).take(200)).toEqual(new Array(200).fill(text));
+  });
+
+  test("a server that listens to an Upgrade answers one that it does not take as if it were not there", async () => {
+    const { port, tl } = await run(nodeHost);
+    const upgrade = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"];
+    const page = await RawClient.open(port);
+    const answer = await page.ask("GET /channels/a", "Accept: application/json", ...upgrade).answer();
+    expect([answer.status, answer.headers.get("connection"), JSON.parse(answer.body)]).toMatchObject([200, "close", { messages: [] }]);
+    await page.ended;
+    const stream = await RawClient.open(port);
+    stream.ask("GET /channels/a", ...upgrade);
+    await stream.until("event: connected");
+    await tl.channel("a").publish(1);
+    await stream.until("data: 1\n\n");
+    stream.socket.destroy();
+    const socket = await RawClient.open(port);
+    expect((await socket.ask("GET /socket", ...upgrade).answer()).status).toBe(426);
+    const body = await RawClient.open(port);
+    expect((await body.ask("POST /channels/a", "Content-Length: 5", ...upgrade).answer()).status).toBe(404);
+    await body.ended;
+  });
+
+  test("a request target in absolute form is the path in it", async () => {
+    const { port } = await run(nodeHost);
+    const client = await RawClient.open(port);
+    expect((await client.ask("GET http://127.0.0.1/channels/a?wait=0").answer()).status).toBe(200);
+    expect((await client.ask("OPTIONS *").answer()).status).toBe(404);
+  });
+
+  test("what attach took it gives back", async () => {
+    const tl = throughline();
+    const mine = () => undefined;
+    const server = createServer(mine);
+    const detach = attach(tl, server, { path: "/realtime" });
+    expect([server.listeners("request").includes(mine), server.listenerCount("request"), server.listenerCount("upgrade")]).toEqual([
+      false,
+      1,
+      1,
+    ]);
+    detach();
+    expect([server.listeners("request"), server.listenerCount("upgrade")]).toEqual([[mine], 0]);
+    await tl.close();
+  });
+});
