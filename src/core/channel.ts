@@ -109,6 +109,12 @@ export class Channel implements Flushable, Source {
     return start.type === "now" ? this.head : locate(this.#context.log, this.name, start);
   }
 
+  async isRetained(position: Position): Promise<boolean> {
+    if (position.offset >= this.head.offset) return true;
+    const { head } = await this.#context.log.read(this.name, Number.MAX_SAFE_INTEGER, { count: 0, bytes: 0 });
+    return head === null || position.offset >= head.first - 1;
+  }
+
   /**
    * A page after a position, one read for however many readers ask for it at once. The very same position, not only the same offset: to a
    * position that came to be since, a read that began before would show a log that does not have it yet.
@@ -175,9 +181,15 @@ export class Channel implements Flushable, Source {
 
   /** Looks at the log, and makes the head what it says. Readers that are live and can't go on there are sent to look for themselves. */
   refresh(): Promise<void> {
-    this.#refreshing ??= this.#refresh().finally(() => {
-      this.#refreshing = null;
-    });
+    this.#refreshing ??= this.#refresh()
+      .catch((error) => {
+        this.#again = true;
+        void this.#lookAgain();
+        throw error;
+      })
+      .finally(() => {
+        this.#refreshing = null;
+      });
     return this.#refreshing;
   }
 
@@ -224,7 +236,8 @@ export class Channel implements Flushable, Source {
   }
 
   #onTold(told: Told): void {
-    if (this.#isOpen && this.#refreshing === null && told.type === "appended") {
+    // While a look is due, not even what seems to go on from the head is taken: the head itself may be gone.
+    if (this.#isOpen && this.#refreshing === null && !this.#again && told.type === "appended") {
       const first = told.entries[0]!.offset;
       const continues = told.epoch === this.head.epoch || this.head === ORIGIN;
       if (continues && first === this.head.offset + 1) {
@@ -237,7 +250,7 @@ export class Channel implements Flushable, Source {
     if (this.#isOpen) void this.#lookAgain();
   }
 
-  /** Looks at the log until it has answered: live readers wait for what it has to say. */
+  /** Looks at the log until it has answered: live readers wait for what it has to say, whoever asked first. */
   async #lookAgain(): Promise<void> {
     if (this.#looking) return;
     this.#looking = true;
@@ -245,7 +258,6 @@ export class Channel implements Flushable, Source {
       try {
         await this.refresh();
       } catch (error) {
-        this.#again = true;
         await this.rest(error);
       }
     }
@@ -253,7 +265,7 @@ export class Channel implements Flushable, Source {
   }
 
   #append(epoch: string, entries: readonly Entry[]): void {
-    if (epoch !== this.head.epoch) this.#flushNow();
+    if (epoch !== this.head.epoch) this.flushNow();
     for (const entry of entries) this.#pending.push(entry);
     this.#pendingBatch = null;
     const last = entries[entries.length - 1]!;
@@ -294,7 +306,7 @@ export class Channel implements Flushable, Source {
 
   /** The log does not go on from our head but from `position`: everyone, having got all that was told, looks for himself. */
   #doubt(position: Position): void {
-    this.#flushNow();
+    this.flushNow();
     const { head } = this;
     const live = this.#liveReaders();
     this.#place(position);
@@ -305,7 +317,8 @@ export class Channel implements Flushable, Source {
     return [...this.#live.values()].flatMap(({ readers }) => readers.filter((reader) => reader !== undefined));
   }
 
-  #flushNow(): void {
+  /** Writes all that is pending, however long it takes. */
+  flushNow(): void {
     // Twice: one that is under way is ended, then what came meanwhile goes out.
     this.flush(Number.POSITIVE_INFINITY);
     this.flush(Number.POSITIVE_INFINITY);
@@ -372,8 +385,7 @@ export class Channel implements Flushable, Source {
       const encoded = frames.map((frame) => codec.frame(frame)).filter((one): one is NonNullable<Encoded> => one !== null);
       // A copy: whoever leaves meanwhile may close the holes.
       for (const reader of live.readers.slice()) {
-        if (reader?.state !== "live") continue;
-        for (const one of encoded) if (!reader.outlet.full()) reader.outlet.write(one);
+        for (const one of encoded) if (reader?.state === "live" && !reader.outlet.full()) reader.outlet.write(one);
       }
     }
   }

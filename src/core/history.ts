@@ -40,7 +40,7 @@ async function readBefore(log: Log, channel: string, before: number, limit: Page
   // A log fills a page from its beginning. Where not all of it fits, half of it is asked for, so that it still ends where it should.
   for (let asked = limit.count; ; asked = Math.floor(asked / 2)) {
     const start = await placeAt(log, channel, Math.max(0, end - asked));
-    const count = Math.max(0, end - start.offset);
+    const count = Math.min(asked, Math.max(0, end - start.offset));
     const page = await readFrom(log, channel, start, { count, bytes: limit.bytes });
     if (asked <= 1 || page.entries.length === 0 || page.entries.at(-1)!.offset >= end) return { ...page, gap: null };
   }

@@ -131,7 +131,6 @@ export class Hub {
   async publish(identity: Identity, publication: Publication): Promise<Receipt> {
     const channel = checkChannelName(publication.channel, this.limits);
     const draft = this.#draft(identity, publication);
-    if (this.#closing === null) await this.open();
     const appended = await this.#append(channel, draft);
     const receipt = this.#receipt(channel, appended);
     if (appended.type === "stored" && this.#listeners.has("publish")) {
@@ -256,6 +255,8 @@ export class Hub {
   }
 
   async #close(): Promise<void> {
+    // What was acknowledged goes out before the goodbye.
+    for (const channel of this.#channels.values()) channel.flushNow();
     this.connections.close(
       (spread) =>
         new ThroughlineError("restart", "The server is stopping. Come back in a moment.", {
@@ -276,6 +277,7 @@ export class Hub {
     if (this.#closing !== null) throw stopping("not_stored", "The message was not stored; publish it again.");
     this.#publishing++;
     try {
+      await this.open();
       return await this.#inlet(channel).append(draft);
     } finally {
       if (--this.#publishing === 0) this.#onPublished?.();

@@ -13,6 +13,8 @@ export interface Source {
   /** The last message that this node knows of. */
   readonly head: Position;
   locate(start: Start): Promise<Position>;
+  /** False if retention has taken what stands right after the position, though the tail may still hold it. */
+  isRetained(position: Position): Promise<boolean>;
   /** The page of the log that a reader at this position must judge. */
   page(position: Position): Promise<LogPage>;
   /** If the position lies in the tail: writes what is lacking, and takes the reader into the live set. False if it does not. */
@@ -50,6 +52,8 @@ export class Reader implements LiveReader {
   /** Its place in the live set. */
   slot = -1;
   #toldLive = false;
+  /** The log must judge it first: the tail would serve what has been trimmed. */
+  #mustReadLog = false;
   /** The loop is under way. There is never a second one. */
   #looping = false;
 
@@ -60,7 +64,9 @@ export class Reader implements LiveReader {
 
   /** Finds the place where it begins. */
   async locate(start: Start): Promise<void> {
-    this.position = await this.channel.locate(start);
+    const position = await this.channel.locate(start);
+    this.#mustReadLog = start.type === "after" && !(await this.channel.isRetained(position));
+    this.position = position;
   }
 
   /** Says `subscribed`, with the asker's `id`, and reads from the place that was located. */
@@ -164,7 +170,7 @@ export class Reader implements LiveReader {
 
   /** Ends the reading, in this turn: it is live now, or it waits, or the channel refused it. False if it must read on first. */
   #join(): boolean {
-    if (!this.outlet.full()) return this.channel.join(this);
+    if (!this.outlet.full()) return !this.#mustReadLog && this.channel.join(this);
     this.state = "waiting";
     return true;
   }
@@ -174,6 +180,7 @@ export class Reader implements LiveReader {
     const position = this.position!;
     const page = await this.channel.page(position);
     if (this.state !== "reading") return true;
+    this.#mustReadLog = false;
     const { gap, entries } = resume(position, page);
     if (gap !== null) this.#tell(gap);
     else if (entries.length === 0) return this.#settle(topOf(page.head));

@@ -1,5 +1,5 @@
 import { Followers } from "../../src/core/followers.ts";
-import type { Appended, Draft, Era, Head, Log, LogContext, Page, PageLimit } from "../../src/core/log.ts";
+import type { Appended, Draft, Era, Head, Log, LogContext, Page, PageLimit, Told } from "../../src/core/log.ts";
 import type { Clock, Random } from "../../src/protocol/clock.ts";
 import type { Entry } from "../../src/protocol/entry.ts";
 import { ThroughlineError } from "../../src/protocol/error.ts";
@@ -53,6 +53,8 @@ export class ScriptedLog implements Log {
   #committing: Promise<void> = Promise.resolve();
   #held: (() => void)[] = [];
   #isOpen = false;
+  /** Stands between the log and each follower, who may be kept deaf, or told again. */
+  between: (told: Told, follower: (told: Told) => void) => void = (told, follower) => follower(told);
   follows = 0;
 
   constructor(clock: Clock, random: Random) {
@@ -77,8 +79,8 @@ export class ScriptedLog implements Log {
     this.#isOpen = false;
   }
 
-  follow(channel: string, follower: Parameters<Log["follow"]>[1]): () => void {
-    const unfollow = this.#followers.follow(channel, follower);
+  follow(channel: string, follower: (told: Told) => void): () => void {
+    const unfollow = this.#followers.follow(channel, (told) => this.between(told, follower));
     let follows = true;
     this.follows++;
     return () => {
@@ -148,9 +150,11 @@ export class ScriptedLog implements Log {
   /** The same, but nobody knows: offsets are given again under the same epoch. */
   rewriteTail(channel: string, count: number, data: () => string): void {
     if (this.#state === null) return;
-    const kept = this.#cut(this.#state, count);
+    const { top, lineage } = this.#state;
+    // Not beyond the last epoch: messages of another are not given its name.
+    this.#cut(this.#state, Math.min(count, top + 1 - lineage.at(-1)!.start));
     this.truth.rewrite();
-    for (let made = this.#state.top; made < kept + count; made++) this.#store({ event: "message", kind: "text", data: data(), size: 2 }, []);
+    while (this.#state.top < top) this.#store({ event: "message", kind: "text", data: data(), size: 2 }, []);
     this.#tellChanged(channel);
   }
 
@@ -169,8 +173,8 @@ export class ScriptedLog implements Log {
   restore(channel: string): void {
     const copy = this.#copy;
     if (copy === null || this.#state === null) return;
-    const kept = new Set(copy.entries.map((entry) => entry.tag));
-    for (const entry of this.#state.entries) if (entry.offset > copy.top || !kept.has(entry.tag)) this.#lose(entry);
+    this.#loseAfter(copy.top);
+    for (const era of this.#state.lineage) if (!copy.lineage.some(({ epoch }) => epoch === era.epoch)) this.truth.forget(era.epoch);
     this.#state = { ...copy, lineage: copy.lineage.slice(), entries: copy.entries.slice() };
     this.#copy = null;
     this.#addEra(this.#state);
@@ -218,21 +222,17 @@ export class ScriptedLog implements Log {
     return entry;
   }
 
-  /** Takes messages from the end, and gives the offset that is the last one now. */
-  #cut(state: State, count: number): number {
-    for (const lost of state.entries.splice(Math.max(0, state.entries.length - count))) {
-      this.#lose(lost);
-      state.top--;
-    }
+  #cut(state: State, count: number): void {
+    state.top -= state.entries.splice(Math.max(0, state.entries.length - count)).length;
+    this.#loseAfter(state.top);
     state.topTag = state.entries.at(-1)?.tag ?? state.boundaryTag;
     this.#copy = null;
-    return state.top;
   }
 
   /** What was known by its key is forgotten with it. */
-  #lose({ tag }: Entry): void {
-    this.truth.lose(tag);
-    for (const [key, { position }] of this.#keys) if (position.tag === tag) this.#keys.delete(key);
+  #loseAfter(top: number): void {
+    this.truth.loseAfter(top);
+    for (const [key, { position }] of this.#keys) if (position.offset > top) this.#keys.delete(key);
   }
 
   #addEra(state: State): void {

@@ -1,10 +1,16 @@
-import { World } from "./world.ts";
-import { CHANNEL } from "./world.ts";
+import { CHANNEL, World } from "./world.ts";
 
-/** One story: many random acts, then calm. Gives what went wrong. */
-export async function play(seed: number): Promise<string[]> {
+/** All that stories tell of: a set of them that misses any of it proves less than it says. */
+export const PLOTS = [
+  ...["stored", "duplicate", "unknown", "not_stored", "overloaded"],
+  ...["gap trimmed", "gap truncated", "gap epoch", "epoch", "signal", "lag", "a slice"],
+];
+
+/** One story: many random acts, then calm. Gives what went wrong. `seen` is told what came to pass. */
+export async function play(seed: number, seen: Set<string> = new Set()): Promise<string[]> {
   const world = new World({ seed, engine: seed % 3 === 0 ? "memory" : "scripted" });
   const acts = weighted(world);
+  await world.hub.open();
   const length = 10 + world.dice(60);
   for (let step = 0; step < length && world.faults.length === 0; step++) {
     world.one(acts)();
@@ -16,6 +22,7 @@ export async function play(seed: number): Promise<string[]> {
     await world.checkCalm();
   }
   if (world.faults.length === 0) await world.leaveAndClose();
+  for (const plot of world.seen) seen.add(plot);
   return world.faults;
 }
 
@@ -52,6 +59,7 @@ function weighted(world: World): (() => unknown)[] {
       [1, () => world.behave({ readMsMax: 5, readFails: 0.4 })],
       [1, () => world.behave({ commitMsMax: 5, appendFails: 0.3 })],
       [2, () => world.behave({ tellsChanged: 0.7, readMsMax: 3 })],
+      [1, () => world.behave({ tellsChanged: 0.7, readFails: 0.6 })],
       [1, () => world.behave({ hangs: true })],
       [3, () => world.behave({})],
     );

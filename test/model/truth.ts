@@ -51,8 +51,9 @@ export class Truth {
     if (this.#life !== null) this.#life.ended = true;
   }
 
-  lose(tag: string): void {
-    this.#stored.get(tag)!.lost = true;
+  /** What the log had beyond an offset, trimmed or not, is there no more. */
+  loseAfter(offset: number): void {
+    for (const stored of this.#stored.values()) if (stored.life === this.#life && stored.entry.offset > offset) stored.lost = true;
   }
 
   rewrite(): void {
@@ -85,10 +86,13 @@ export class Truth {
   faultOfNext(position: Position, epoch: string, entry: Entry): string | null {
     const stored = this.#stored.get(entry.tag);
     if (stored === undefined) return "was never stored";
-    if (stored.entry.offset !== entry.offset || stored.entry.data !== entry.data || stored.entry.at !== entry.at) return "was stored otherwise";
-    if (stored.epoch !== epoch) return `belongs to the epoch ${stored.epoch}`;
+    if (stored.entry.offset !== entry.offset || stored.entry.data !== entry.data || stored.entry.at !== entry.at)
+      return "was stored otherwise";
+    if (stored.life !== this.#lives.get(epoch)) return "is of another log";
+    // What the lineage no longer remembers belongs to its oldest.
+    if (stored.epoch !== epoch && !this.#forgotten.has(stored.epoch)) return `belongs to the epoch ${stored.epoch}`;
     if (entry.offset !== position.offset + 1) return "is not the next one";
-    if (position.epoch !== ORIGIN.epoch && this.#lives.get(position.epoch) !== stored.life) return "is of another log";
+    if (position.epoch !== ORIGIN.epoch && this.#lives.get(position.epoch) !== stored.life) return "does not go on in the same log";
     if (position.tag !== NO_TAG && position.offset > 0 && stored.before !== position.tag) return `followed ${stored.before}`;
     return null;
   }
@@ -111,7 +115,7 @@ export class Truth {
       if (skipped <= 0 || missing !== skipped) return "counts wrong";
       return resumeFrom.offset < life.first ? null : "names messages that were never trimmed";
     }
-    const isThere = stored?.epoch === position.epoch && stored.entry.offset === position.offset && !stored.lost;
+    const isThere = stored?.life === life && stored.entry.offset === position.offset && !stored.lost;
     if (isThere) return "names a message that was never lost";
     if (missing === null) return skipped === 0 ? null : "moves a reader though it knows no place";
     if (missing > 0) return resumeFrom.offset < life.first ? null : "names messages that were never trimmed";

@@ -1,8 +1,9 @@
 import type { Codec, Outlet } from "../../src/core/outlet.ts";
 import type { Reader } from "../../src/core/reader.ts";
+import { same } from "../../src/core/tail.ts";
 import type { Batch } from "../../src/protocol/entry.ts";
 import type { ThroughlineError } from "../../src/protocol/error.ts";
-import type { ServerFrame, SignalFrame } from "../../src/protocol/frame.ts";
+import type { GapFrame, ServerFrame, SignalFrame } from "../../src/protocol/frame.ts";
 import { formatPosition, type Position, parsePosition } from "../../src/protocol/position.ts";
 import type { Truth } from "./truth.ts";
 
@@ -38,6 +39,8 @@ export interface WatchOptions {
   /** Called in each write, before it returns. */
   readonly onWrite: (watch: Watch) => void;
   readonly onFault: (fault: string) => void;
+  /** Told the kind of what its reader was told. */
+  readonly onTold: (told: string) => void;
   /** It asked to read from a position that nobody gave it: its first gap may have any cause. */
   readonly forged: boolean;
 }
@@ -52,18 +55,16 @@ export class Watch implements Outlet {
   #epochTold = "";
   #unsent = 0;
   #isFull = false;
-  #forged: boolean;
+  /** It stands where nobody put it, and may be told a gap of any cause. */
+  isForged: boolean;
   isLive = false;
   refused: ThroughlineError | null = null;
-  messages = 0;
-  gaps = 0;
   written = 0;
-  readonly signals: SignalFrame[] = [];
 
   constructor(options: WatchOptions) {
     this.#options = options;
     this.codec = options.codec;
-    this.#forged = options.forged;
+    this.isForged = options.forged;
   }
 
   set reader(reader: Reader) {
@@ -89,6 +90,7 @@ export class Watch implements Outlet {
 
   /** Everything unsent is sent. */
   drain(): void {
+    if (this.#reader?.state === "waiting") this.#options.onTold("lag");
     this.#isFull = false;
     this.#unsent = 0;
     this.#reader?.drained();
@@ -97,7 +99,7 @@ export class Watch implements Outlet {
   write(encoded: unknown): void {
     if (this.full()) this.#fault("was written to though it was full");
     if (this.hasEnded) this.#fault("was written to after its reader had ended");
-    if (isSignal(encoded)) this.signals.push(encoded);
+    if (isSignal(encoded)) this.#options.onTold("signal");
     else this.#take(encoded as Made);
     this.#unsent++;
     this.#options.onWrite(this);
@@ -111,7 +113,7 @@ export class Watch implements Outlet {
         this.#epochTold = this.position.epoch;
         break;
       case "epoch":
-        if (!this.#forged && this.position!.offset > 0) this.#fault("was told an epoch, which only the origin lacks");
+        if (!this.isForged && this.position!.offset > 0) this.#fault("was told an epoch, which only the origin lacks");
         this.position = { ...this.position!, epoch: frame.epoch };
         this.#epochTold = frame.epoch;
         break;
@@ -119,17 +121,8 @@ export class Watch implements Outlet {
         if (this.isLive) this.#fault("was said to be live twice");
         this.isLive = true;
         break;
-      case "gap": {
-        this.gaps++;
-        const { position } = this;
-        if (position === null) return this.#fault("was told a gap before it began");
-        if (frame.since !== formatPosition(position)) this.#fault(`was told a gap since ${frame.since}`);
-        const fault = this.#forged ? null : this.#options.truth.faultOfGap(position, frame);
-        if (fault !== null) this.#fault(`was told a gap that ${fault}: ${JSON.stringify(frame)}`);
-        this.position = parsePosition(frame.resumeFrom);
-        this.#epochTold = this.position.epoch;
-        this.#forged = false;
-      }
+      case "gap":
+        this.#skip(frame);
     }
   }
 
@@ -137,18 +130,36 @@ export class Watch implements Outlet {
     this.refused = error;
   }
 
+  #skip(frame: GapFrame): void {
+    const { position } = this;
+    if (position === null) {
+      this.#fault("was told a gap before it began");
+      return;
+    }
+    if (!same(position, parsePosition(frame.since ?? ""))) this.#fault(`was told a gap since ${frame.since}`);
+    const fault = this.isForged ? null : this.#options.truth.faultOfGap(position, frame);
+    if (fault !== null) this.#fault(`was told a gap that ${fault}: ${JSON.stringify(frame)}`);
+    this.position = parsePosition(frame.resumeFrom);
+    this.#epochTold = this.position.epoch;
+    this.isForged = false;
+    this.#options.onTold(`gap ${frame.reason}`);
+  }
+
   #take({ batch, epochTold }: Made): void {
     this.written++;
-    if (this.position === null) return this.#fault("was written to before it began");
+    if (this.position === null) {
+      this.#fault("was written to before it began");
+      return;
+    }
     if (epochTold !== this.#epochTold) this.#fault(`was told the epoch ${this.#epochTold}, but encoded for as if ${epochTold}`);
     for (const entry of batch.entries) {
       const fault = this.#options.truth.faultOfNext(this.position, batch.epoch, entry);
       if (fault !== null) this.#fault(`got ${formatPosition({ ...entry, epoch: batch.epoch })}, which ${fault}`);
       this.position = { epoch: batch.epoch, offset: entry.offset, tag: entry.tag };
-      this.messages++;
     }
+    if (batch.epoch !== epochTold) this.#options.onTold("epoch");
     this.#epochTold = batch.epoch;
-    this.#forged = false;
+    this.isForged = false;
   }
 
   #fault(what: string): void {

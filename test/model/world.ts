@@ -1,6 +1,7 @@
-import { type HistoryQuery } from "../../src/core/history.ts";
+import type { HistoryQuery } from "../../src/core/history.ts";
 import { Hub } from "../../src/core/hub.ts";
-import type { Log } from "../../src/core/log.ts";
+import type { Log, Page } from "../../src/core/log.ts";
+import { same } from "../../src/core/tail.ts";
 import { memory } from "../../src/engines/memory/memory.ts";
 import type { Clock, Random } from "../../src/protocol/clock.ts";
 import { ThroughlineError } from "../../src/protocol/error.ts";
@@ -48,11 +49,12 @@ export class World {
   readonly random: Random;
   readonly hub: Hub;
   readonly faults: string[] = [];
+  /** What came to pass, of what a story can tell. */
+  readonly seen = new Set<string>();
   readonly watches: Watch[] = [];
   readonly truth: Truth;
   /** Null where the engine is memory. */
   readonly scripted: ScriptedLog | null;
-  readonly #log: Log;
   readonly #codecs = [new WatchCodec(true), new WatchCodec(true)];
   readonly #known: Position[] = [ORIGIN];
   readonly #publishes: Publish[] = [];
@@ -62,7 +64,6 @@ export class World {
   #workedMs = 0;
   #reads = 0;
   #made = 0;
-  #isClosed = false;
 
   constructor({ seed, engine }: WorldOptions) {
     this.random = seededRandom(seed);
@@ -76,8 +77,15 @@ export class World {
     const random = seededRandom(seed + 1);
     this.scripted = engine === "scripted" ? new ScriptedLog(clock, random) : null;
     this.truth = this.scripted?.truth ?? new Truth();
-    this.#log = this.#guarded(this.scripted ?? memory({ retain: { countMax: 12, secondsMax: 60 } }));
-    this.hub = new Hub({ engine: this.#log, clock, random, limits: withLimits(SMALL), warn: (text) => this.#heard(text) });
+    const log = this.#guarded(this.scripted ?? memory({ retain: { countMax: 12, secondsMax: 60 } }));
+    this.hub = new Hub({
+      engine: log,
+      clock,
+      random,
+      limits: withLimits(SMALL),
+      warn: (text) => this.#heard(text),
+      onSlice: (ms) => ms > 4 && this.seen.add("a slice"),
+    });
   }
 
   /** In [0, count). */
@@ -100,13 +108,14 @@ export class World {
       if (temper === 2 && this.dice(6) === 0) this.detach();
     };
     const room = this.one([1, 2, 3, 1_000]);
-    const watch = new Watch({ codec, truth: this.truth, room, onWrite, onFault: (fault) => this.faults.push(fault), forged });
+    const onFault = (fault: string) => this.faults.push(fault);
+    const watch = new Watch({ codec, truth: this.truth, room, onWrite, onFault, onTold: (told) => this.seen.add(told), forged });
     const reader = this.hub.read(CHANNEL, watch);
     watch.reader = reader;
     this.watches.push(watch);
     this.hub.locate(reader, start).then(
       () => reader.begin(),
-      (error) => this.#expectCode(error, ["internal", "restart"]),
+      (error) => this.#expectCode(error, ["internal"]),
     );
     return watch;
   }
@@ -114,7 +123,7 @@ export class World {
   /** A reader leaves, and may come back later to where it was. */
   detach(watch: Watch | undefined = this.one(this.watches)): void {
     if (watch === undefined) return;
-    if (watch.position !== null) this.#known.push(watch.position);
+    if (watch.position !== null && !watch.isForged) this.#known.push(watch.position);
     watch.reader.end();
     this.watches.splice(this.watches.indexOf(watch), 1);
   }
@@ -128,6 +137,7 @@ export class World {
     this.hub.publish({ id: "ada" }, { channel: CHANNEL, kind: "text", data, size: data.length, key }).then(
       ({ position, duplicate }) => this.#acknowledged(publish, parsePosition(position), duplicate),
       (error: ThroughlineError) => {
+        this.seen.add(error.code);
         publish.outcome = error.code === "unknown" ? "unknown" : "refused";
         this.#expectCode(error, ["unknown", "not_stored", "overloaded", "key_conflict"]);
       },
@@ -146,9 +156,8 @@ export class World {
     if (page !== null && page.entries.length > limit.count) this.faults.push("A page of history has more than was asked for.");
   }
 
-  async remove(): Promise<void> {
-    if (this.scripted === null) this.truth.end();
-    await this.hub.remove(CHANNEL);
+  remove(): Promise<void> {
+    return this.hub.remove(CHANNEL);
   }
 
   behave(habits: Partial<Habits>): void {
@@ -170,10 +179,6 @@ export class World {
   async settle(): Promise<void> {
     this.#reads = 0;
     await new Promise((resolve) => setImmediate(resolve));
-    if (this.scripted === null && !this.#isClosed) {
-      const { head } = await this.#log.read(CHANNEL, 0, { count: 0, bytes: 0 });
-      if (head !== null) this.truth.sawFirst(head.first);
-    }
     this.faults.push(...(this.scripted?.faults.splice(0) ?? []));
   }
 
@@ -198,17 +203,21 @@ export class World {
     const { position } = await this.hub.place(CHANNEL);
     for (const { position: at, reader, isLive } of this.watches) {
       if (reader.state === "ended") continue;
-      if (at === null || formatPosition(at) !== position) this.faults.push(`A reader is ${reader.state} at ${JSON.stringify(at)}, not at the end, ${position}.`);
+      if (at === null || !same(at, parsePosition(position)))
+        this.faults.push(`A reader is ${reader.state} at ${JSON.stringify(at)}, not at the end, ${position}.`);
       else if (reader.state !== "live" || !isLive) this.faults.push(`A reader is at the end, but ${reader.state}.`);
     }
     for (const { data, outcome } of this.#publishes) {
       if (outcome === "asked") this.faults.push(`A publish of ${data} was never answered.`);
       if (outcome === "stored" && !this.truth.holds(data)) this.faults.push(`${data} was acknowledged, but not stored.`);
     }
-    const refused = this.#publishes.filter(({ data, outcome }) => outcome === "refused" && !this.#publishes.some((other) => other.data === data && other.outcome !== "refused"));
+    const refused = this.#publishes.filter(
+      ({ data, outcome }) => outcome === "refused" && !this.#publishes.some((other) => other.data === data && other.outcome !== "refused"),
+    );
     for (const { data } of refused) if (this.truth.holds(data)) this.faults.push(`${data} was refused, but stored.`);
     for (const watch of this.watches) {
-      if (!watch.codec.shared && watch.codec.made !== watch.written) this.faults.push("What was made for one reader was not written to it.");
+      if (!watch.codec.shared && watch.codec.made !== watch.written)
+        this.faults.push("What was made for one reader was not written to it.");
     }
   }
 
@@ -226,7 +235,6 @@ export class World {
     if ((this.scripted?.follows ?? 0) !== 0) this.faults.push("A channel is followed though its readers have gone.");
     const stays = this.attach({ type: "now" });
     await this.settle();
-    this.#isClosed = true;
     const closed = this.hub.close();
     for (let turns = 0; turns < 4; turns++) {
       this.turn();
@@ -239,6 +247,7 @@ export class World {
 
   #acknowledged(publish: Publish, position: Position, duplicate: boolean): void {
     publish.outcome = duplicate ? "duplicate" : "stored";
+    this.seen.add(publish.outcome);
     if (this.truth.dataAt(position) !== publish.data) this.faults.push(`${publish.data} was acknowledged with the position of another.`);
     if (duplicate) return;
     if (this.truth.isSameLog(position, publish.after) && position.offset <= publish.after.offset && !this.truth.wasLost(publish.after)) {
@@ -289,7 +298,8 @@ export class World {
   }
 
   #expectCode(error: unknown, codes: readonly string[]): void {
-    if (!(error instanceof ThroughlineError) || !codes.includes(error.code)) this.faults.push(`Unexpected: ${String((error as Error).stack)}`);
+    if (!(error instanceof ThroughlineError) || !codes.includes(error.code))
+      this.faults.push(`Unexpected: ${String((error as Error).stack)}`);
   }
 
   /** The same log, but a loop that reads it for ever is stopped, and what memory stores is told to the truth. */
@@ -297,11 +307,20 @@ export class World {
     const { truth } = this;
     const read = log.read.bind(log);
     log.read = (...asked) => {
-      if (++this.#reads <= READS_PER_STEP_MAX) return read(...asked);
+      if (++this.#reads <= READS_PER_STEP_MAX) return this.scripted === null ? read(...asked).then(seen) : read(...asked);
       if (this.#reads === READS_PER_STEP_MAX + 1) this.faults.push("The log is read over and over, without end.");
       return new Promise(() => undefined);
     };
+    const seen = (page: Page) => {
+      if (page.head !== null) truth.sawFirst(page.head.first);
+      return page;
+    };
     if (this.scripted !== null) return log;
+    const remove = log.remove!.bind(log);
+    log.remove = (channel) => {
+      truth.end();
+      return remove(channel);
+    };
     let before = { epoch: "", tag: NO_TAG };
     log.follow(CHANNEL, (told) => {
       if (told.type !== "appended") return;

@@ -90,7 +90,10 @@ function sentence(frame: ServerFrame): string {
 }
 
 /** An entry at an offset, with a tag that names it. */
-export function entryAt(offset: number, { data = `m${offset}`, size = data.length, at = offset * 1_000 }: Partial<Entry> & { data?: string } = {}): Entry {
+export function entryAt(
+  offset: number,
+  { data = `m${offset}`, size = data.length, at = offset * 1_000 }: Partial<Entry> & { data?: string } = {},
+): Entry {
   return { offset, tag: tagOf(offset), at, event: "message", kind: "text", data, size };
 }
 

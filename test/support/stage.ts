@@ -1,7 +1,7 @@
 import { Hub, type HubOptions, type Receipt } from "../../src/core/hub.ts";
 import type { Identity } from "../../src/core/identity.ts";
-import type { Log } from "../../src/core/log.ts";
 import { ANONYMOUS } from "../../src/core/identity.ts";
+import type { Log } from "../../src/core/log.ts";
 import { parseFrom } from "../../src/protocol/from.ts";
 import { type Limits, withLimits } from "../../src/protocol/limits.ts";
 import { ScriptedLog } from "../model/scripted-log.ts";

@@ -1,0 +1,172 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import type { Clock } from "../protocol/clock.ts";
+import { type Flushable, Flusher } from "./flusher.ts";
+
+/** A clock that is held by hand to the last step: nothing runs but what `turn` and `wait` run. */
+class StillClock implements Clock {
+  ms = 1_000;
+  asked: (() => void)[] = [];
+  timers: { readonly dueMs: number; readonly act: () => void }[] = [];
+
+  now(): number {
+    return this.ms;
+  }
+
+  elapsed(): number {
+    return this.ms;
+  }
+
+  after(delayMs: number, act: () => void): () => void {
+    this.timers.push({ dueMs: this.ms + delayMs, act });
+    return () => undefined;
+  }
+
+  soon(act: () => void): void {
+    this.asked.push(act);
+  }
+
+  turn(): void {
+    for (const act of this.asked.splice(0)) act();
+  }
+
+  wait(ms: number): void {
+    this.ms += ms;
+    const due = this.timers.filter(({ dueMs }) => dueMs <= this.ms);
+    this.timers = this.timers.filter((timer) => !due.includes(timer));
+    for (const { act } of due) act();
+  }
+}
+
+let clock: StillClock;
+let flusher: Flusher;
+let slices: number[];
+/** What was flushed, in order. */
+let story: string[];
+
+beforeEach(() => {
+  clock = new StillClock();
+  slices = [];
+  story = [];
+  flusher = new Flusher(clock, (ms) => slices.push(ms));
+});
+
+/** Something that takes `workMs` to flush, in steps of 0.5 ms, and looks at the deadline after each. */
+function one(name: string, workMs = 0): Flushable & { work: number } {
+  return {
+    work: workMs,
+    flush(deadline) {
+      story.push(name);
+      while (this.work > 0) {
+        this.work -= 0.5;
+        clock.ms += 0.5;
+        if (clock.ms >= deadline) return this.work <= 0;
+      }
+      return true;
+    },
+  };
+}
+
+describe("an idle node", () => {
+  test("flushes in the next turn, and adds no delay", () => {
+    flusher.want(one("a"));
+    expect(story).toEqual([]);
+    clock.turn();
+    expect(story).toEqual(["a"]);
+    expect(clock.timers).toEqual([]);
+  });
+
+  test("flushes once what was wanted often", () => {
+    const a = one("a");
+    for (let times = 0; times < 5; times++) flusher.want(a);
+    clock.turn();
+    clock.turn();
+    expect(story).toEqual(["a"]);
+  });
+
+  test("sets no timer and asks for no turn when there is nothing to do", () => {
+    flusher.want(one("a"));
+    clock.turn();
+    expect([clock.asked.length, clock.timers.length]).toEqual([0, 0]);
+  });
+});
+
+describe("a busy node", () => {
+  test.each([
+    [1, 1],
+    [3, 3],
+    [20, 5],
+  ])("waits after %i ms of flushing for %i ms before the next", (costMs, windowMs) => {
+    const a = one("a", costMs);
+    flusher.want(a);
+    while (clock.asked.length > 0) clock.turn();
+    story = [];
+    flusher.want(a);
+    expect(clock.asked).toEqual([]);
+    clock.wait(windowMs - 0.01);
+    clock.turn();
+    expect(story).toEqual([]);
+    clock.wait(0.01);
+    clock.turn();
+    expect(story).toEqual(["a"]);
+  });
+
+  test("waits no longer once the window has passed by itself", () => {
+    flusher.want(one("a", 3));
+    clock.turn();
+    clock.wait(3);
+    flusher.want(one("b"));
+    clock.turn();
+    expect(story).toEqual(["a", "b"]);
+  });
+
+  test("flushes again what was wanted while it was flushed", () => {
+    const a: Flushable = {
+      flush() {
+        story.push("a");
+        if (story.length === 1) flusher.want(a);
+        return true;
+      },
+    };
+    flusher.want(a);
+    clock.turn();
+    clock.turn();
+    expect(story).toEqual(["a", "a"]);
+  });
+});
+
+describe("a flush that takes long", () => {
+  test("is cut into slices of at most 4 ms and a step, and lets others in between", () => {
+    flusher.want(one("a", 21));
+    let turns = 0;
+    for (; clock.asked.length > 0; turns++) clock.turn();
+    expect(turns).toBe(6);
+    expect(Math.max(...slices)).toBeLessThanOrEqual(4.5);
+    expect(slices.reduce((sum, ms) => sum + ms)).toBe(21);
+  });
+
+  test("does not hold up the channels that wanted a flush with it", () => {
+    flusher.want(one("large", 12));
+    flusher.want(one("small"));
+    clock.turn();
+    clock.turn();
+    expect(story).toEqual(["large", "small", "large"]);
+  });
+
+  test("takes turns with others that take long", () => {
+    for (const name of ["a", "b", "c"]) flusher.want(one(name, 8));
+    while (clock.asked.length > 0) clock.turn();
+    expect(story).toEqual(["a", "b", "c", "a", "b", "c"]);
+  });
+
+  test("is not begun anew by another wish, which waits for the next round", () => {
+    const a = one("a", 6);
+    flusher.want(a);
+    clock.turn();
+    flusher.want(a);
+    clock.turn();
+    expect(story).toEqual(["a", "a"]);
+    clock.wait(5);
+    clock.turn();
+    expect(story).toEqual(["a", "a", "a"]);
+  });
+});
