@@ -16,12 +16,15 @@ export async function probe(server, subject, flags, watch = () => () => ({}), nt
   const row = await load(server, { ...subject.flags(server), ...flags });
   const extra = seen();
   // The first line was `ready`; then each load makes two: the window begins, the window ends.
-  const { memory, loop, slice, rssAfterGc } = (await server.told(nth * 2 + 2)) ?? {};
+  const { cpu, memory, loop, slice, rssAfterGc } = (await server.told(nth * 2 + 2)) ?? {};
   return {
     subject: subject.name,
     ...row,
     // What else ran on the server's core: above some 10 % the row was disturbed.
     foreign_percent: Math.round((row.core_percent - row.server_percent) * 10) / 10,
+    // Our code and Node's against the kernel's, whose larger part is the same for every server.
+    user_us_per_delivery: row.delivered && cpu ? (cpu.user_s * 1e6) / row.delivered : undefined,
+    system_us_per_delivery: row.delivered && cpu ? (cpu.system_s * 1e6) / row.delivered : undefined,
     loop_p99_ms: loop?.p99_ms,
     loop_max_ms: loop?.max_ms,
     slice_p99_ms: slice?.p99_ms,

@@ -33,11 +33,15 @@ syncBuiltinESMExports();
 const delay = monitorEventLoopDelay({ resolution: 1 });
 delay.enable();
 
+let cpu = process.cpuUsage();
+
 const round = (ms) => Math.round(ms * 1000) / 1000;
 
 function since() {
   slices.sort((a, b) => a - b);
+  const { user, system } = process.cpuUsage(cpu);
   const said = {
+    cpu: { user_s: user / 1e6, system_s: system / 1e6 },
     memory: process.memoryUsage(),
     loop: { p50_ms: round(delay.percentile(50) / 1e6), p99_ms: round(delay.percentile(99) / 1e6), max_ms: round(delay.max / 1e6) },
     slice: {
@@ -48,6 +52,7 @@ function since() {
   };
   slices = [];
   delay.reset();
+  cpu = process.cpuUsage();
   return said;
 }
 

@@ -12,7 +12,6 @@ export interface BackoffRules {
  * second on it is at least what the server asked for. `fraction` is in [0, 1).
  */
 export function backoff(failures: number, { backoffMsMin, backoffMsMax, retryMs = 0 }: BackoffRules, fraction: number): number {
-  // 2 ** 30 is beyond any window, and far from Infinity
-  const windowMs = Math.max(backoffMsMin * 2 ** Math.min(failures, 30), failures && retryMs);
+  const windowMs = Math.max(backoffMsMin * 2 ** failures, failures && retryMs);
   return fraction * Math.min(windowMs, backoffMsMax);
 }

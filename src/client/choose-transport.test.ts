@@ -1,11 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { chooseTransport, type Seen, SHUN_MS_MAX, SHUN_MS_MIN, TALK_MIN, TALK_MS } from "./choose-transport.ts";
+import { chooseTransport, type Seen, TALK_MIN, TALK_MS } from "./choose-transport.ts";
 import type { Transport } from "./options.ts";
-import { createWitness } from "./witness.ts";
+import { createWitness, SHUN_MS_MAX, SHUN_MS_MIN } from "./witness.ts";
 
-const NEVER = { failures: 0, msAgo: Number.POSITIVE_INFINITY };
-const NOTHING: Seen = { current: undefined, talk: 0, sse: NEVER, websocket: NEVER };
-const failed = (failures: number, msAgo: number) => ({ failures, msAgo });
+const NOTHING: Seen = { current: undefined, talk: 0, sseShunMs: 0, webSocketShunMs: 0 };
 
 describe("The choice of a transport", () => {
   const TABLE: readonly [why: string, seen: Partial<Seen>, transport: Transport][] = [
@@ -15,16 +13,13 @@ describe("The choice of a transport", () => {
     ["it talks back", { current: "sse", talk: TALK_MIN }, "websocket"],
     ["it talks back from the start", { talk: TALK_MIN }, "websocket"],
     ["it has fallen silent", { current: "websocket" }, "websocket"],
-    ["WebSocket failed just now", { current: "sse", talk: TALK_MIN, websocket: failed(1, 0) }, "sse"],
-    ["WebSocket failed while it ran", { current: "websocket", talk: TALK_MIN, websocket: failed(1, 0) }, "sse"],
-    ["WebSocket failed a minute ago", { current: "sse", talk: TALK_MIN, websocket: failed(1, SHUN_MS_MIN) }, "websocket"],
-    ["WebSocket failed twice, a minute ago", { current: "sse", talk: TALK_MIN, websocket: failed(2, SHUN_MS_MIN) }, "sse"],
-    ["WebSocket failed twice, two minutes ago", { current: "sse", talk: TALK_MIN, websocket: failed(2, 2 * SHUN_MS_MIN) }, "websocket"],
-    ["WebSocket failed very often, half an hour ago", { talk: TALK_MIN, websocket: failed(99, SHUN_MS_MAX) }, "websocket"],
-    ["events are held back", { current: "sse", sse: failed(1, 0) }, "long-poll"],
-    ["events were held back a minute ago", { current: "long-poll", sse: failed(1, SHUN_MS_MIN) }, "sse"],
-    ["events are held back, and it talks back", { current: "long-poll", talk: TALK_MIN, sse: failed(1, 0) }, "websocket"],
-    ["nothing gets through", { current: "sse", talk: TALK_MIN, sse: failed(1, 0), websocket: failed(1, 0) }, "long-poll"],
+    ["WebSocket failed just now", { current: "sse", talk: TALK_MIN, webSocketShunMs: 1 }, "sse"],
+    ["WebSocket failed while it ran", { current: "websocket", talk: TALK_MIN, webSocketShunMs: 1 }, "sse"],
+    ["WebSocket failed long ago", { current: "sse", talk: TALK_MIN, webSocketShunMs: -1 }, "websocket"],
+    ["events are held back", { current: "sse", sseShunMs: 1 }, "long-poll"],
+    ["events were held back long ago", { current: "long-poll", sseShunMs: -1 }, "sse"],
+    ["events are held back, and it talks back", { current: "long-poll", talk: TALK_MIN, sseShunMs: 1 }, "websocket"],
+    ["nothing gets through", { current: "sse", talk: TALK_MIN, sseShunMs: 1, webSocketShunMs: 1 }, "long-poll"],
   ];
   for (const [why, seen, transport] of TABLE) {
     test(`${why}: ${transport}`, () => {
@@ -41,7 +36,7 @@ describe("The choice of a transport", () => {
       witness.talked(TALK_MIN, nowMs);
       if (chooseTransport(witness.look("sse", nowMs)).transport !== "websocket") continue;
       tried++;
-      witness.cut("websocket", nowMs, -1, false, false);
+      witness.cut("websocket", nowMs, -1, false);
     }
     expect(tried).toBe(6);
   });
@@ -58,22 +53,31 @@ describe("The witness", () => {
     expect(witness.look(undefined, TALK_MS).talk).toBe(TALK_MIN);
   });
 
+  test("has a transport that failed left alone for a minute, then two, up to half an hour", () => {
+    const witness = createWitness();
+    const shunned: number[] = [];
+    for (let failure = 0; failure < 7; failure++) {
+      witness.cut("websocket", 1_000, -1, false);
+      shunned.push(witness.look(undefined, 1_000).webSocketShunMs / SHUN_MS_MIN);
+    }
+    expect(shunned).toEqual([1, 2, 4, 8, 16, SHUN_MS_MAX / SHUN_MS_MIN, 30]);
+  });
+
   const TROUBLE: readonly [what: string, cuts: Parameters<ReturnType<typeof createWitness>["cut"]>[], sse: number, websocket: number][] = [
-    ["a WebSocket that did not open is a failure", [["websocket", 0, -1, false, false]], 0, 1],
-    ["a stream whose head came and nothing else is one", [["sse", 0, -1, true, true]], 1, 0],
-    ["a stream that said nothing may be a server that hangs", [["sse", 0, -1, true, false]], 0, 0],
-    ["the second time it is a failure", [["sse", 0, -1, true, false], ["sse", 0, -1, true, false]], 1, 0],
-    ["a refused connection says nothing about streams", Array(9).fill(["sse", 0, -1, false, false]), 0, 0],
-    ["two short lives are chance", [["sse", 0, 500, false, true], ["sse", 0, 500, false, true]], 0, 0],
-    ["three in a row are not", Array(3).fill(["websocket", 0, 500, false, true]), 0, 1],
-    ["a long life clears the name", [...Array(3).fill(["sse", 0, 500, false, true]), ["sse", 0, 60_000, false, true]], 0, 0],
-    ["long-polling is the last resort, and blamed for nothing", Array(9).fill(["long-poll", 0, -1, true, true]), 0, 0],
+    ["a WebSocket that did not open is a failure", [["websocket", 0, -1, false]], 0, 1],
+    ["a stream that said nothing is one", [["sse", 0, -1, true]], 1, 0],
+    ["a refused connection says nothing about streams", Array(9).fill(["sse", 0, -1, false]), 0, 0],
+    ["two short lives are chance", Array(2).fill(["sse", 0, 500, false]), 0, 0],
+    ["three in a row are not", Array(3).fill(["websocket", 0, 500, false]), 0, 1],
+    ["a long life clears the name", [...Array(2).fill(["sse", 0, 500, false]), ["sse", 0, 60_000, false], ["sse", 0, 500, false]], 0, 0],
+    ["long-polling is the last resort, and blamed for nothing", Array(9).fill(["long-poll", 0, -1, true]), 0, 0],
   ];
   for (const [what, cuts, sse, websocket] of TROUBLE) {
     test(what, () => {
       const witness = createWitness();
       for (const cut of cuts) witness.cut(...cut);
-      expect(witness.look(undefined, 7)).toMatchObject({ sse: { failures: sse }, websocket: { failures: websocket } });
+      const { sseShunMs, webSocketShunMs } = witness.look(undefined, 0);
+      expect([sseShunMs, webSocketShunMs]).toEqual([sse * SHUN_MS_MIN, websocket * SHUN_MS_MIN]);
     });
   }
 });

@@ -1,12 +1,13 @@
 import { ThroughlineError } from "../protocol/error.ts";
-import { type Channel, createChannel } from "./channel.ts";
+import type { Channel } from "./channel.ts";
 import { type Counts, createConnection } from "./connection.ts";
 import type { ConnectionState } from "./connection-state.ts";
+import { createChannel } from "./create-channel.ts";
 import { createEmitter, type Subscription } from "./emitter.ts";
 import type { ClientEvents, Environment } from "./environment.ts";
 import { createHttp } from "./http.ts";
 import { CLIENT_LIMITS, type ConnectOptions, type Transport } from "./options.ts";
-import { SYSTEM_CLOCK, SYSTEM_RANDOM } from "./system.ts";
+import { SYSTEM_CLOCK, systemRandom } from "./system.ts";
 
 export interface Client extends Disposable {
   readonly state: ConnectionState;
@@ -14,13 +15,13 @@ export interface Client extends Disposable {
   readonly transport: Transport | null;
   /** Why this transport, for people. */
   readonly reason: string;
-  /** Why it is `failed`. */
+  /** Why it is `failed` or `closed`. */
   readonly error: ThroughlineError | undefined;
   readonly counts: Readonly<Counts>;
   /** The channel of this name, the same object as long as someone holds or reads it. Throws `bad_channel`. */
   channel<T = unknown>(name: string): Channel<T>;
   on<Name extends keyof ClientEvents>(name: Name, handler: (value: ClientEvents[Name]) => unknown): Subscription;
-  /** As the option `transport`, in mid-stream. Where the new one does not get through, the old one runs on and the wish is dropped. */
+  /** As the option `transport`, in mid-stream. While the new one does not get through, the old one runs on, and it is tried again in a while. */
   switchTo(transport: Transport | "auto"): void;
   /** Ends everything, for good: subscriptions end, publishes without an answer reject with `closed`. */
   close(): void;
@@ -41,10 +42,10 @@ const CHANNEL_NAME = /^(?!(.*\/)?\.\.?(\/|$))[\w.:@~+=,/-]+$/;
  * client.channel("chat/lobby").subscribe(({ data }) => show(data), { from: { last: 50 } });
  */
 export function connect<_Contract = unknown>(url: string, options: ConnectOptions = {}): Client {
-  const { clock = SYSTEM_CLOCK, random = SYSTEM_RANDOM, signal, retriesMax = Number.POSITIVE_INFINITY } = options;
+  const { clock = SYSTEM_CLOCK, random = systemRandom, signal, retriesMax = Number.POSITIVE_INFINITY } = options;
   // A handler of errors that throws is not told of its own error
   const { on, emit } = createEmitter<ClientEvents>(shout);
-  const open = new Set<(error?: ThroughlineError) => void>();
+  const life = new AbortController();
   const channels = new Map<string, WeakRef<Channel>>();
   // Else a server that publishes to one channel per user would keep one object per user
   const forgotten = new FinalizationRegistry((name: string) => channels.get(name)?.deref() ?? channels.delete(name));
@@ -54,47 +55,29 @@ export function connect<_Contract = unknown>(url: string, options: ConnectOption
     clock,
     random,
     limits: { ...CLIENT_LIMITS, ...options.limits, retriesMax },
+    life,
     emit,
     report(error) {
-      if ((error as ThroughlineError)?.code !== "closed" && !emit("error", error)) shout(error);
-    },
-    over(error) {
-      signal?.removeEventListener("abort", close);
-      for (const shut of open) shut(connection.machine.error);
-      connection.upstream.end(error);
+      if (!emit("error", error)) shout(error);
     },
   };
   const connection = createConnection(environment, options.transport ?? "auto");
   const { close } = connection;
-  signal?.addEventListener("abort", close);
+  signal?.addEventListener("abort", close, life);
   if (signal?.aborted) close();
 
-  return {
-    get state() {
-      return connection.machine.state;
-    },
-    get transport() {
-      return connection.transport;
-    },
-    get reason() {
-      return connection.reason;
-    },
-    get error() {
-      return connection.machine.error;
-    },
-    counts: connection.counts,
-    channel(name) {
-      if (!CHANNEL_NAME.test(name)) throw new ThroughlineError("bad_channel", `Not a channel name: ${name}`);
-      const channel = channels.get(name)?.deref() ?? createChannel(name, connection, environment, open);
+  // One object for the connection and its client, seen by types of their own: that is some 60 bytes less on every page
+  return Object.assign(connection, {
+    on,
+    [Symbol.dispose]: close,
+    channel(name: string) {
+      if (!CHANNEL_NAME.test(name)) throw new ThroughlineError("bad_channel", "Not a channel name.");
+      const channel = channels.get(name)?.deref() ?? createChannel(name, connection, environment);
       channels.set(name, new WeakRef(channel));
       forgotten.register(channel, name);
       return channel as Channel<never>;
     },
-    on,
-    switchTo: connection.switchTo,
-    close,
-    [Symbol.dispose]: close,
-  };
+  });
 }
 
 function shout(error: unknown): void {

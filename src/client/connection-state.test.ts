@@ -6,7 +6,7 @@ const RULES: Rules = { backoffMsMin: 300, backoffMsMax: 20_000, retriesMax: Numb
 const HALF = 0.5;
 const ERROR = new ThroughlineError("disconnected", "cut");
 
-/** What a machine of each state looks like in the table: `connected` and `offline` have a current pipe, 1; pipe 2 is being tried where it says so. */
+/** What a machine of each state looks like in the table: pipe 1 is or was the first, pipe 2 the next. */
 const STATES = {
   idle: START,
   connecting: { ...START, state: "connecting", next: 1, made: 1 },
@@ -16,7 +16,7 @@ const STATES = {
   reconnecting: { ...START, state: "reconnecting", next: 2, made: 2, failures: 1 },
   "reconnecting, waiting": { ...START, state: "reconnecting", made: 1, wait: { ms: 1 }, failures: 1 },
   offline: { ...START, state: "offline", made: 1, wait: { ms: 20_000 } },
-  "offline, not cut": { ...START, state: "offline", current: 1, made: 1 },
+  "offline, trying": { ...START, state: "offline", next: 2, made: 2 },
   closed: { ...START, state: "closed", made: 1 },
   failed: { ...START, state: "failed", made: 1, error: ERROR },
 } as const satisfies Record<string, Machine>;
@@ -26,7 +26,6 @@ const cut = (pipe: number, more: Partial<Cut> = {}): Happening => ({
   pipe,
   error: ERROR,
   final: false,
-  needed: false,
   stoodMs: 0,
   ...more,
 });
@@ -38,15 +37,14 @@ const EVENTS = {
   retry: { type: "retry" },
   online: { type: "online" },
   offline: { type: "offline" },
-  hide: { type: "hide" },
   close: { type: "close" },
   "up 1": { type: "up", pipe: 1 },
   "up 2": { type: "up", pipe: 2 },
   "proven 2": { type: "proven", pipe: 2 },
   "cut 1": cut(1),
   "cut 2": cut(2),
-  "cut 2, needed": cut(2, { needed: true }),
   "cut 1, final": cut(1, { final: true }),
+  "cut 2, final": cut(2, { final: true }),
 } as const satisfies Record<string, Happening>;
 
 /** The state after, then `+` opened, `-` closed, `~` waiting for. `=`: nothing changes. */
@@ -55,55 +53,54 @@ type Expected = "=" | `${ConnectionState}${string}`;
 // biome-ignore format: a table is read by its columns
 const TABLE: Record<keyof typeof STATES, Record<keyof typeof EVENTS, Expected>> = {
   idle: {
-    want: "connecting +1", rest: "=", replace: "=", retry: "=", online: "=", offline: "=", hide: "=", close: "closed",
-    "up 1": "=", "up 2": "=", "proven 2": "=", "cut 1": "=", "cut 2": "=", "cut 2, needed": "=", "cut 1, final": "=",
+    want: "connecting +1", rest: "=", replace: "=", retry: "=", online: "=", offline: "=", close: "closed",
+    "up 1": "=", "up 2": "=", "proven 2": "=", "cut 1": "=", "cut 2": "=", "cut 1, final": "=", "cut 2, final": "=",
   },
   connecting: {
-    want: "=", rest: "idle -1", replace: "connecting -1 +2", retry: "=", online: "connecting -1 +2", offline: "offline -1 ~20000",
-    hide: "offline -1", close: "closed -1", "up 1": "connected", "up 2": "=", "proven 2": "=",
-    "cut 1": "connecting -1 ~150", "cut 2": "=", "cut 2, needed": "=", "cut 1, final": "failed -1",
+    want: "=", rest: "idle -1", replace: "connecting -1 +2", retry: "connecting -1 +2", online: "connecting -1 +2", offline: "offline -1 ~20000",
+    close: "closed -1", "up 1": "connected", "up 2": "=", "proven 2": "=",
+    "cut 1": "connecting -1 ~150", "cut 2": "=", "cut 1, final": "failed -1", "cut 2, final": "=",
   },
   "connecting, waiting": {
     want: "=", rest: "idle", replace: "connecting +2", retry: "connecting +2", online: "connecting +2", offline: "offline ~20000",
-    hide: "offline", close: "closed", "up 1": "=", "up 2": "=", "proven 2": "=",
-    "cut 1": "=", "cut 2": "=", "cut 2, needed": "=", "cut 1, final": "=",
+    close: "closed", "up 1": "=", "up 2": "=", "proven 2": "=", "cut 1": "=", "cut 2": "=", "cut 1, final": "=", "cut 2, final": "=",
   },
   connected: {
-    want: "=", rest: "idle -1", replace: "connected +2", retry: "connected +2", online: "=", offline: "offline",
-    hide: "offline -1", close: "closed -1", "up 1": "connected", "up 2": "=", "proven 2": "=",
-    "cut 1": "reconnecting -1 ~150", "cut 2": "=", "cut 2, needed": "=", "cut 1, final": "failed -1",
+    want: "=", rest: "idle -1", replace: "connected +2", retry: "connected", online: "=", offline: "offline -1 ~20000",
+    close: "closed -1", "up 1": "=", "up 2": "=", "proven 2": "=",
+    "cut 1": "reconnecting -1 ~150", "cut 2": "=", "cut 1, final": "failed -1", "cut 2, final": "=",
   },
   "connected, trying another": {
-    want: "=", rest: "idle -1 -2", replace: "connected -2 +3", retry: "=", online: "=", offline: "offline -2",
-    hide: "offline -1 -2", close: "closed -1 -2", "up 1": "connected", "up 2": "=", "proven 2": "connected -1",
-    "cut 1": "reconnecting -1", "cut 2": "connected -2", "cut 2, needed": "connected -2 ~150", "cut 1, final": "reconnecting -1",
+    want: "=", rest: "idle -1 -2", replace: "connected -2 +3", retry: "connected", online: "=", offline: "offline -1 -2 ~20000",
+    close: "closed -1 -2", "up 1": "=", "up 2": "=", "proven 2": "connected -1",
+    "cut 1": "reconnecting -1", "cut 2": "connected -2 ~150", "cut 1, final": "reconnecting -1", "cut 2, final": "connected -2 ~150",
   },
   reconnecting: {
-    want: "=", rest: "idle -2", replace: "reconnecting -2 +3", retry: "=", online: "reconnecting -2 +3", offline: "offline -2 ~20000",
-    hide: "offline -2", close: "closed -2", "up 1": "=", "up 2": "connected", "proven 2": "=",
-    "cut 1": "=", "cut 2": "reconnecting -2 ~300", "cut 2, needed": "reconnecting -2 ~300", "cut 1, final": "=",
+    want: "=", rest: "idle -2", replace: "reconnecting -2 +3", retry: "reconnecting -2 +3", online: "reconnecting -2 +3", offline: "offline -2 ~20000",
+    close: "closed -2", "up 1": "=", "up 2": "connected", "proven 2": "=",
+    "cut 1": "=", "cut 2": "reconnecting -2 ~300", "cut 1, final": "=", "cut 2, final": "failed -2",
   },
   "reconnecting, waiting": {
     want: "=", rest: "idle", replace: "reconnecting +2", retry: "reconnecting +2", online: "reconnecting +2", offline: "offline ~20000",
-    hide: "offline", close: "closed", "up 1": "=", "up 2": "=", "proven 2": "=",
-    "cut 1": "=", "cut 2": "=", "cut 2, needed": "=", "cut 1, final": "=",
+    close: "closed", "up 1": "=", "up 2": "=", "proven 2": "=", "cut 1": "=", "cut 2": "=", "cut 1, final": "=", "cut 2, final": "=",
   },
   offline: {
-    want: "=", rest: "idle", replace: "=", retry: "offline +2", online: "reconnecting +2", offline: "=", hide: "offline", close: "closed",
-    "up 1": "=", "up 2": "=", "proven 2": "=", "cut 1": "=", "cut 2": "=", "cut 2, needed": "=", "cut 1, final": "=",
+    want: "=", rest: "idle", replace: "offline +2", retry: "offline +2", online: "reconnecting +2", offline: "offline ~20000", close: "closed",
+    "up 1": "=", "up 2": "=", "proven 2": "=", "cut 1": "=", "cut 2": "=", "cut 1, final": "=", "cut 2, final": "=",
   },
-  "offline, not cut": {
-    want: "=", rest: "idle -1", replace: "=", retry: "offline +2", online: "reconnecting -1 +2", offline: "=",
-    hide: "offline -1", close: "closed -1", "up 1": "connected", "up 2": "=", "proven 2": "=",
-    "cut 1": "offline -1 ~150", "cut 2": "=", "cut 2, needed": "=", "cut 1, final": "failed -1",
+  "offline, trying": {
+    want: "=", rest: "idle -2", replace: "offline -2 +3", retry: "offline -2 +3", online: "reconnecting -2 +3",
+    offline: "offline -2 ~20000", close: "closed -2",
+    "up 1": "=", "up 2": "connected", "proven 2": "=",
+    "cut 1": "=", "cut 2": "offline -2 ~150", "cut 1, final": "=", "cut 2, final": "failed -2",
   },
   closed: {
-    want: "=", rest: "=", replace: "=", retry: "=", online: "=", offline: "=", hide: "=", close: "=",
-    "up 1": "=", "up 2": "=", "proven 2": "=", "cut 1": "=", "cut 2": "=", "cut 2, needed": "=", "cut 1, final": "=",
+    want: "=", rest: "=", replace: "=", retry: "=", online: "=", offline: "=", close: "=",
+    "up 1": "=", "up 2": "=", "proven 2": "=", "cut 1": "=", "cut 2": "=", "cut 1, final": "=", "cut 2, final": "=",
   },
   failed: {
-    want: "=", rest: "=", replace: "connecting +2", retry: "=", online: "=", offline: "=", hide: "=", close: "closed",
-    "up 1": "=", "up 2": "=", "proven 2": "=", "cut 1": "=", "cut 2": "=", "cut 2, needed": "=", "cut 1, final": "=",
+    want: "=", rest: "=", replace: "connecting +2", retry: "=", online: "=", offline: "=", close: "closed",
+    "up 1": "=", "up 2": "=", "proven 2": "=", "cut 1": "=", "cut 2": "=", "cut 1, final": "=", "cut 2, final": "=",
   },
 };
 
@@ -161,7 +158,7 @@ describe("The connection's machine", () => {
   });
 
   test("comes back at once when its token expired, and in windows when that happens again", () => {
-    const expired = new ThroughlineError("expired", "");
+    const expired = new ThroughlineError("expired", "", { retryAfterMs: 0 });
     const once = step(STATES.connected, cut(1, { error: expired }), RULES, 1);
     expect(once.wait).toEqual({ ms: 0 });
     const twice = step({ ...once, next: 2 }, cut(2, { error: expired }), RULES, 1);

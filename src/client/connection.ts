@@ -1,28 +1,19 @@
 import type { Cancel } from "../protocol/clock.ts";
 import { ThroughlineError } from "../protocol/error.ts";
-import type { ErrorFrame, MessageFrame, ServerFrame } from "../protocol/frame.ts";
+import type { MessageFrame, ServerFrame } from "../protocol/frame.ts";
 import { type Choice, chooseTransport, TALK_MIN } from "./choose-transport.ts";
-import { type ConnectionState, type Happening, START, step } from "./connection-state.ts";
+import { type Happening, START, step } from "./connection-state.ts";
 import type { Environment } from "./environment.ts";
 import { openLongPoll } from "./long-poll-pipe.ts";
 import { mayRetry } from "./may-retry.ts";
 import type { Transport } from "./options.ts";
 import { watchPage } from "./page-events.ts";
-import { type Ask, disconnected, type OpenPipe, type Pipe } from "./pipe.ts";
+import { type Ask, disconnected, type OpenPipe, type Pipe, type PipeHost, timedOut } from "./pipe.ts";
 import { openSse } from "./sse-pipe.ts";
 import { type Carrier, createUpstream, type Upstream } from "./upstream.ts";
-import { askFor, type Feed, hasCaughtUp, type ReadingFrame, read, type View } from "./view.ts";
+import type { Feed, ReadingFrame, View } from "./view.ts";
 import { openWebSocket } from "./websocket-pipe.ts";
 import { createWitness } from "./witness.ts";
-
-/** A channel, as the connection sees it. */
-export interface ChannelFeed extends Feed {
-  /** The connection is cut: it is being asked for again. */
-  lost(): void;
-  signal(frame: ServerFrame & { type: "signal" }): void;
-  /** The server will not let it be read. */
-  end(error: ThroughlineError): void;
-}
 
 /** How a client has fared: whole numbers since it was made. */
 export interface Counts {
@@ -41,22 +32,24 @@ export interface Connection extends Carrier {
   readonly upstream: Upstream;
   readonly transport: Transport | null;
   readonly reason: string;
+  /** The channels that someone reads, by what ends that. */
+  readonly open: Set<(error: ThroughlineError) => void>;
   /** Reads a channel, from the end of this turn on. */
-  read(name: string, feed: ChannelFeed): void;
+  read(name: string, feed: Feed): void;
   leave(name: string): void;
   switchTo(transport: Transport | "auto"): void;
   close(): void;
 }
 
 /** A pipe and what is known of it. */
-interface Attached {
+interface Attached extends PipeHost {
   readonly id: number;
   readonly transport: Transport;
   readonly pipe: Pipe;
   readonly views: Map<string, View>;
   /** A channel was left that it cannot leave. */
   stale: boolean;
-  /** When the first frame came; -1 before. */
+  /** When the first frame came; Infinity before. */
   upAt: number;
   heardAt: number;
   /** How long it may say nothing: two heartbeats. */
@@ -71,19 +64,19 @@ const WAKE_MS = 5_000;
 
 /** The shell of the machine: makes pipes and timers what it says they must be, and tells it what happens. */
 export function createConnection(environment: Environment, wanted: Transport | "auto"): Connection {
-  const { clock, limits, random, emit, report } = environment;
-  const feeds = new Map<string, ChannelFeed>();
+  const { clock, limits, random, life, emit, report } = environment;
+  const feeds = new Map<string, Feed>();
+  const shuts: Connection["open"] = new Set();
   const counts: Counts = { received: 0, duplicates: 0, gaps: 0, switches: 0, reconnects: 0 };
   const witness = createWitness();
   const pipes = new Map<number, Attached>();
   let machine = START;
   /** The transport of the current pipe, or of the one before it. */
   let used: Transport | undefined;
-  let retryMs = 0;
   let ids = 0;
   let planned = false;
-  let cancelWait: Cancel | undefined;
-  let unwatch: (() => void) | undefined;
+  let cancelWait: Cancel | null = null;
+  let watched: AbortController | undefined;
 
   const current = (): Attached | undefined => pipes.get(machine.current);
 
@@ -93,67 +86,71 @@ export function createConnection(environment: Environment, wanted: Transport | "
 
   function tell(event: Happening): void {
     const before = machine;
-    const after = step(before, event, { ...limits, retryMs }, random.fraction());
+    const after = step(before, event, limits, random());
     machine = after;
     for (const id of pipes.keys()) if (id !== after.current && id !== after.next) detach(id);
     if (after.next && !pipes.has(after.next)) open(after.next);
     if (after.wait !== before.wait) {
       cancelWait?.();
-      cancelWait = after.wait ? clock.after(after.wait.ms, () => tell({ type: "retry" })) : undefined;
+      cancelWait =
+        after.wait &&
+        clock.after(after.wait.ms, () => {
+          tell({ type: "retry" });
+          plan();
+        });
     }
-    if (after.state !== before.state) turn(before.state);
-    if (after.current !== before.current) take(pipes.get(after.current));
-  }
-
-  function turn(before: ConnectionState): void {
-    const { state, error } = machine;
-    if (state === "connected" && before !== "connecting") counts.reconnects++;
-    const ended = state === "closed" || state === "failed";
-    if (ended || state === "idle") {
-      unwatch?.();
-      unwatch = undefined;
-    } else unwatch ??= watchPage((type) => (type === "visible" ? wake() : tell({ type })));
-    if (ended) environment.over(error ?? new ThroughlineError("closed", "The client is closed."));
-    emit("state", state);
-  }
-
-  /** Another pipe is believed now, or none. */
-  function take(attached: Attached | undefined): void {
-    if (attached) {
-      if (used && used !== attached.transport) counts.switches++;
-      used = attached.transport;
-    } else for (const feed of feeds.values()) feed.lost();
-    emit("transport", attached?.transport ?? null);
+    const { state, error } = after;
+    if (state !== before.state) {
+      if (state === "connected" && before.state !== "connecting") counts.reconnects++;
+      if (error || state === "idle") {
+        watched?.abort();
+        watched = undefined;
+      } else if (!watched) {
+        watched = new AbortController();
+        watchPage((type) => (type === "visible" ? wake() : tell({ type })), watched);
+      }
+      if (error) {
+        for (const shut of shuts) shut(error);
+        upstream.end(error);
+      }
+      if (state === "closed") life.abort(error);
+      emit("state", state);
+    }
+    if (after.current === before.current) return;
+    // Another pipe is believed now, or none
+    const { transport = null } = pipes.get(after.current) ?? {};
+    if (transport) {
+      if (used && used !== transport) counts.switches++;
+      used = transport;
+    } else for (const { turn } of feeds.values()) turn("subscribing");
+    emit("transport", transport);
     plan();
   }
 
   function open(id: number): void {
     const { transport } = choose();
     const views: Attached["views"] = new Map();
-    const host = {
+    const attached: Omit<Attached, "pipe"> & { pipe?: Pipe } = {
+      id,
+      transport,
+      views,
+      stale: false,
+      upAt: Number.POSITIVE_INFINITY,
+      heardAt: 0,
+      patienceMs: 0,
+      cancel: clock.after(limits.connectSecondsMax * 1_000, () => attached.end(timedOut())),
       asks() {
         views.clear();
-        return [...feeds].map(([name, feed]) => askFor(name, feed, ++ids, views));
+        return ask(views);
       },
       heard() {
         attached.heardAt = clock.elapsed();
       },
-      // A pipe that was closed may still speak: it is not heard
-      frame: (frame: ServerFrame) => pipes.has(id) && hear(attached, frame),
-      end: (error: unknown) => ended(attached, disconnected(error)),
+      frame: (frame) => hear(attached as Attached, frame),
+      end: (error) => ended(attached as Attached, disconnected(error)),
     };
-    const attached: Attached = {
-      id,
-      transport,
-      views,
-      pipe: OPEN[transport](host, environment),
-      stale: false,
-      upAt: -1,
-      heardAt: 0,
-      patienceMs: 30_000,
-      cancel: clock.after(limits.connectSecondsMax * 1_000, () => ended(attached, new ThroughlineError("timeout", "No frame came in time."))),
-    };
-    pipes.set(id, attached);
+    attached.pipe = OPEN[transport](attached, environment);
+    pipes.set(id, attached as Attached);
   }
 
   function detach(id: number): void {
@@ -169,24 +166,26 @@ export function createConnection(environment: Environment, wanted: Transport | "
     if (!pipes.has(id)) return;
     const { code, retryAfterMs } = error;
     const nowMs = clock.elapsed();
-    const stoodMs = upAt < 0 ? -1 : nowMs - upAt;
+    const stoodMs = nowMs - upAt;
     detach(id);
     // A server that says goodbye says nothing about the way to it
-    if (!bye || upAt < 0) witness.cut(transport, nowMs, stoodMs, code === "timeout");
+    if (!bye || stoodMs < 0) witness.cut(transport, nowMs, stoodMs, code === "timeout");
     const final = retryAfterMs === undefined && (bye || !mayRetry(code));
-    tell({ type: "cut", pipe: id, error, final, needed: lacks(current()), stoodMs });
+    tell({ type: "cut", pipe: id, error, final, stoodMs });
     if (machine.error) report(machine.error);
     else emit("error", error);
     plan();
   }
 
-  /** True if the pipe will not do. */
-  function lacks(attached: Attached | undefined): boolean {
-    return !!attached && (attached.stale || attached.transport !== choose().transport || missing(attached).length > 0);
-  }
-
-  function missing({ views }: Attached): [string, ChannelFeed][] {
-    return [...feeds].filter(([name]) => !views.has(name));
+  /** Asks a pipe for what it does not carry yet. */
+  function ask(views: Attached["views"]): Ask[] {
+    const asks: Ask[] = [];
+    for (const [name, feed] of feeds) {
+      if (views.has(name)) continue;
+      views.set(name, { id: ++ids, epoch: "", offset: -1, live: false });
+      asks.push({ name, id: ids, from: feed.from() });
+    }
+    return asks;
   }
 
   function plan(): void {
@@ -194,14 +193,14 @@ export function createConnection(environment: Environment, wanted: Transport | "
     planned = true;
     queueMicrotask(() => {
       planned = false;
-      const socket = current()?.transport === "websocket" || (upstream.size && choose().transport === "websocket");
-      tell({ type: feeds.size || socket ? "want" : "rest" });
-      for (const attached of pipes.values()) {
-        const { pipe, views, upAt } = attached;
-        const asks = pipe.change && upAt >= 0 ? missing(attached).map(([name, feed]): Ask => askFor(name, feed, ++ids, views)) : [];
-        if (asks[0]) pipe.change?.(asks, []);
-      }
-      if (!machine.next && !machine.wait && lacks(current())) tell({ type: "replace" });
+      const attached = current();
+      // A WebSocket stays, for what the application may say; what waits is reason enough to open one
+      const transport = attached?.transport ?? (upstream.size ? choose().transport : "sse");
+      tell({ type: feeds.size || transport === "websocket" ? "want" : "rest" });
+      for (const { pipe, views, upAt } of pipes.values()) if (upAt < Number.POSITIVE_INFINITY) pipe.begin?.(ask(views));
+      // It will not do: a channel was added or left that it cannot add or leave, or another transport is better
+      const lacks = attached && (attached.stale || attached.views.size !== feeds.size || attached.transport !== choose().transport);
+      if (lacks && !machine.next && !machine.wait) tell({ type: "replace" });
       upstream.flush();
     });
   }
@@ -209,48 +208,42 @@ export function createConnection(environment: Environment, wanted: Transport | "
   function hear(attached: Attached, frame: ServerFrame): void {
     const { id, views } = attached;
     const { type } = frame;
+    // One that was closed may still speak
+    if (!pipes.has(id)) return;
     if (type === "bye") return ended(attached, new ThroughlineError(frame.code, frame.message, frame), true);
     if (type === "connected") {
-      retryMs = frame.retryMs;
+      limits.retryMs = frame.retryMs;
       attached.patienceMs = frame.heartbeatSeconds * 2_000;
     }
-    if (attached.upAt < 0 || machine.state === "offline") {
+    if (attached.upAt === Number.POSITIVE_INFINITY) {
       attached.upAt = attached.heardAt = clock.elapsed();
       watch(attached);
       tell({ type: "up", pipe: id });
       plan();
     }
-    const { channel = "" } = frame as MessageFrame;
+    const { channel } = frame as MessageFrame;
     const feed = feeds.get(channel);
     const view = views.get(channel);
-    if (type === "ack" || type === "response") upstream.answer(frame);
-    else if (type === "error") refuse(attached, feed, view, frame);
-    // Both pipes bring it, and it has no position to know it by
-    else if (type === "signal") id === machine.current && feed?.signal(frame);
-    else if (view && feed) {
-      const outcome = read(view, feed, frame as ReadingFrame);
-      if (outcome === "message") counts.received++;
-      if (outcome === "duplicate") counts.duplicates++;
-      if (outcome === "gap") counts.gaps++;
-      if ((frame as MessageFrame).encoding) witness.talked(TALK_MIN, clock.elapsed());
+    if (type === "signal") {
+      // Both pipes bring it, and it has no position to know it by
+      if (id === machine.current) feed?.signal(frame);
+    } else if (!feed || !view || (type === "error" && (frame.id ?? view.id) !== view.id)) upstream.answer(frame);
+    else if (type === "error") {
+      const error = new ThroughlineError(frame.code, frame.message, frame);
+      // One that may pass is a cut like any other: all channels come back at their positions
+      if (mayRetry(error.code)) return ended(attached, error);
+      views.delete(channel);
+      feed.end(error);
+      report(error);
+    } else {
+      const outcome = feed.hear(view, frame as ReadingFrame);
+      if (outcome) counts[outcome]++;
+      if ((frame as MessageFrame).encoding) connection.talked(TALK_MIN);
     }
     // Ready to take the place of the current one? Not before it has all channels, and has come as far (race R5)
     if (id !== machine.next) return;
-    for (const one of views.values()) if (!hasCaughtUp(one, feeds.get(one.name) as Feed)) return;
+    for (const [name, one] of views) if (!feeds.get(name)?.hasCaughtUp(one)) return;
     tell({ type: "proven", pipe: id });
-  }
-
-  function refuse(attached: Attached, feed: ChannelFeed | undefined, view: View | undefined, frame: ErrorFrame): void {
-    const { code, message, id } = frame;
-    const error = new ThroughlineError(code, message, frame);
-    if (feed && view && (id ?? view.id) === view.id) {
-      // One that may pass is a cut like any other: all channels come back at their positions
-      if (mayRetry(code)) return ended(attached, error);
-      attached.views.delete(view.name);
-      feed.end(error);
-      report(error);
-    } else if (id) upstream.answer(frame);
-    else report(error);
   }
 
   /** A pipe that says nothing for two heartbeats is dead, whatever the socket says (PROTOCOL.md §10). */
@@ -268,17 +261,21 @@ export function createConnection(environment: Environment, wanted: Transport | "
     const attached = current();
     if (!attached?.pipe.send) return;
     attached.pipe.send('{"type":"ping"}');
-    attached.heardAt = Math.min(attached.heardAt, clock.elapsed() + WAKE_MS - attached.patienceMs);
+    attached.heardAt = clock.elapsed() + WAKE_MS - attached.patienceMs;
     watch(attached);
   }
 
   const connection: Connection = {
     counts,
+    open: shuts,
     get upstream() {
       return upstream;
     },
-    get machine() {
-      return machine;
+    get state() {
+      return machine.state;
+    },
+    get error() {
+      return machine.error;
     },
     get transport() {
       return current()?.transport ?? null;
@@ -288,9 +285,8 @@ export function createConnection(environment: Environment, wanted: Transport | "
     },
     get socket() {
       const attached = current();
-      return attached?.pipe.send && { id: attached.id, send: attached.pipe.send };
+      return attached?.pipe.send && attached;
     },
-    newId: () => ++ids,
     plan,
     talked(weight) {
       witness.talked(weight, clock.elapsed());
@@ -304,8 +300,8 @@ export function createConnection(environment: Environment, wanted: Transport | "
       feeds.delete(name);
       for (const attached of pipes.values()) {
         if (!attached.views.delete(name)) continue;
-        attached.pipe.change?.([], [name]);
-        attached.stale = !attached.pipe.change;
+        attached.pipe.leave?.(name);
+        attached.stale = !attached.pipe.leave;
       }
       plan();
     },

@@ -26,7 +26,7 @@ export function createEmitter<Events>(report: (error: unknown) => void): Emitter
     emit(name, value) {
       const called = [...listeners].filter((listener) => listener.name === name);
       for (const { handler } of called) attempt(handler, value as never, report);
-      return called.length > 0;
+      return !!called[0];
     },
   };
 }
@@ -34,8 +34,7 @@ export function createEmitter<Events>(report: (error: unknown) => void): Emitter
 /** Calls an application's function. What it throws, or rejects with, goes to `report`. */
 export function attempt<Value>(handler: (value: Value) => unknown, value: Value, report: (error: unknown) => void): void {
   try {
-    const result = handler(value);
-    if (result instanceof Promise) result.catch(report);
+    (handler(value) as Promise<unknown> | undefined)?.catch?.(report);
   } catch (error) {
     report(error);
   }

@@ -1,5 +1,3 @@
-import type { Random } from "../protocol/clock.ts";
-import type { ThroughlineError } from "../protocol/error.ts";
 import type { ConnectionState, Rules } from "./connection-state.ts";
 import type { Emitter } from "./emitter.ts";
 import type { Http } from "./http.ts";
@@ -22,12 +20,13 @@ export interface ClientEvents {
 export interface Environment {
   readonly http: Http;
   readonly clock: ClientClock;
-  readonly random: Random;
-  readonly limits: ClientLimits & Rules;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly limits: ClientLimits & Rules & { retryMs?: number };
   readonly WebSocket?: WebSocketClass;
   readonly emit: Emitter<ClientEvents>["emit"];
   /** Tells an error that does not mend itself. */
   readonly report: (error: unknown) => void;
-  /** Nothing will be carried any more. */
-  readonly over: (error: ThroughlineError) => void;
+  /** Aborted when the client is closed. */
+  readonly life: AbortController;
 }

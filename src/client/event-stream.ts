@@ -11,9 +11,9 @@ export function readFrames(take: (frame: ServerFrame) => void): (chunk: Uint8Arr
     const events = (rest + decoder.decode(chunk, { stream: true })).split("\n\n");
     rest = events.pop() as string;
     for (const event of events) {
-      // JSON text with line ends comes as several lines; the space after the colon is space to JSON too
-      const lines = event.split("\n").filter((line) => line.startsWith("data:"));
-      if (lines[0]) take(JSON.parse(lines.map((line) => line.slice(5)).join("\n")));
+      // JSON text with line ends comes as several lines; the space after the colon is space to JSON too. Without data it is a comment
+      const json = event.replace(/^data:/gm, "");
+      if (json !== event) take(JSON.parse(json));
     }
   };
 }

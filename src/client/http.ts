@@ -1,5 +1,6 @@
 import { ThroughlineError } from "../protocol/error.ts";
 import type { ConnectOptions } from "./options.ts";
+import { timedOut } from "./pipe.ts";
 import { type ClientClock, systemFetch } from "./system.ts";
 
 export interface Call {
@@ -30,13 +31,11 @@ export function createHttp(url: string, { token, fetch: ask = systemFetch }: Con
       const bearer = await http.token();
       const response = await ask(http.base() + path, {
         headers: {
-          // JSON first: where both are served, a page is meant
-          Accept: "application/json, text/event-stream",
-          ...(body && { "Content-Type": "application/json" }),
+          Accept: "application/json",
+          "Content-Type": "application/json",
           ...(bearer && { Authorization: `Bearer ${bearer}` }),
         },
         ...(body && { method: "POST", body: body() }),
-        cache: "no-store",
         signal: signal as AbortSignal,
       });
       if (response.ok) return response;
@@ -56,11 +55,10 @@ export async function within<Result>(
   act: (signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
   const abort = new AbortController();
-  const stop = (): void => abort.abort(new ThroughlineError("aborted", "Aborted.", { cause: signal?.reason }));
-  const late = (): void => abort.abort(new ThroughlineError("timeout", `No answer within ${seconds} s.`));
+  const stop = (): void => abort.abort(new ThroughlineError("aborted", "Aborted."));
   signal?.addEventListener("abort", stop);
   if (signal?.aborted) stop();
-  const cancel = seconds ? clock.after(seconds * 1_000, late) : undefined;
+  const cancel = seconds ? clock.after(seconds * 1_000, () => abort.abort(timedOut())) : undefined;
   try {
     return await act(abort.signal);
   } finally {
@@ -71,9 +69,8 @@ export async function within<Result>(
 
 async function errorOf(response: Response): Promise<ThroughlineError> {
   const { status, headers } = response;
-  // A proxy on the way answers in its own words
-  const code = status > 499 || status === 429 ? "disconnected" : "bad_request";
-  const { error = { code, message: `HTTP status ${status}.` } } = await response.json().catch(() => ({}));
-  const retryAfterMs = Number(headers.get("Retry-After")) * 1_000;
+  // A proxy on the way answers in its own words, which say nothing about what the server will
+  const { error = { code: "disconnected", message: `HTTP ${status}` } } = await response.json().catch(() => ({}));
+  const retryAfterMs = (headers.get("Retry-After") as unknown as number) * 1_000;
   return new ThroughlineError(error.code, error.message, retryAfterMs ? { retryAfterMs } : {});
 }

@@ -1,4 +1,3 @@
-import type { Random } from "../protocol/clock.ts";
 import type { Limits } from "../protocol/limits.ts";
 import type { ClientClock, WebSocketClass } from "./system.ts";
 
@@ -25,7 +24,7 @@ export interface ConnectOptions {
   readonly token?: string | (() => string | Promise<string>);
   /** How many attempts in a row may fail before the client gives up with `retries_exhausted`. Default: it never does. */
   readonly retriesMax?: number;
-  /** Overrides of PROTOCOL.md §12: outboxCountMax, outboxBytesMax, iteratorCountMax, connectSecondsMax, backoffMsMin, backoffMsMax. */
+  /** Overrides of PROTOCOL.md §12: outboxCountMax, outboxBytesMax (6 MB at most), iteratorCountMax, connectSecondsMax, backoffMsMin, backoffMsMax. */
   readonly limits?: Partial<ClientLimits>;
   /** Default: the global one. For cookies across origins, or a proxy. */
   readonly fetch?: typeof fetch;
@@ -35,6 +34,6 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal;
   /** For tests: time. */
   readonly clock?: ClientClock;
-  /** For tests: chance. */
-  readonly random?: Random;
+  /** For tests: chance, in [0, 1). */
+  readonly random?: () => number;
 }

@@ -7,7 +7,7 @@ const ERROR = new ThroughlineError("disconnected", "cut");
 
 function waiting(id: number, more: Partial<Waiting> = {}): Waiting & { errors: unknown[] } {
   const errors: unknown[] = [];
-  return { id, type: "publish", text: "{}", bytes: 1, resolve() {}, reject: (error) => errors.push(error), via: 0, errors, ...more };
+  return { id, text: "x", resolve() {}, reject: (error) => errors.push(error), via: 0, errors, ...more };
 }
 
 describe("The outbox", () => {
@@ -28,30 +28,28 @@ describe("The outbox", () => {
 
   test("repeats publishes and not requests", () => {
     const outbox = createOutbox(LIMITS);
-    const asked = waiting(1, { type: "request", via: 7 });
+    const asked = waiting(1, { text: "", via: 7 });
     outbox.add(asked);
     outbox.add(waiting(2, { via: 7 }));
     outbox.lost(7, ERROR);
     expect([asked.errors, outbox.size, outbox.unsent().length]).toEqual([[ERROR], 1, 1]);
   });
 
-  test("gives at most what one POST carries, and at least one", () => {
+  test("gives at most what one POST carries", () => {
     const outbox = createOutbox(LIMITS);
-    outbox.add(waiting(1, { bytes: 9_000_000 }));
-    for (let id = 2; id < 1_500; id++) outbox.add(waiting(id));
-    expect(outbox.unsent()).toHaveLength(1);
-    outbox.take(1);
+    for (let id = 1; id < 1_500; id++) outbox.add(waiting(id));
     expect(outbox.unsent()).toHaveLength(1_000);
+    expect(() => outbox.add(waiting(2_000, { text: "x".repeat(6_000_000) }))).toThrow(expect.objectContaining({ code: "outbox_full" }));
   });
 
   test("is bounded in number and bytes, and has room again after an answer", () => {
     const outbox = createOutbox({ outboxCountMax: 2, outboxBytesMax: 10 });
-    outbox.add(waiting(1, { bytes: 6 }));
-    expect(() => outbox.add(waiting(2, { bytes: 5 }))).toThrow(expect.objectContaining({ code: "outbox_full" }));
-    outbox.add(waiting(2, { bytes: 4 }));
-    expect(() => outbox.add(waiting(3, { bytes: 0 }))).toThrow(expect.objectContaining({ code: "outbox_full" }));
+    outbox.add(waiting(1, { text: "x".repeat(6) }));
+    expect(() => outbox.add(waiting(2, { text: "x".repeat(5) }))).toThrow(expect.objectContaining({ code: "outbox_full" }));
+    outbox.add(waiting(2, { text: "x".repeat(4) }));
+    expect(() => outbox.add(waiting(3, { text: "x".repeat(0) }))).toThrow(expect.objectContaining({ code: "outbox_full" }));
     outbox.take(1);
-    outbox.add(waiting(3, { bytes: 6 }));
+    outbox.add(waiting(3, { text: "x".repeat(6) }));
   });
 
   test("rejects all when nothing will be answered", () => {

@@ -3,13 +3,11 @@ import { ThroughlineError } from "../protocol/error.ts";
 /** A publish or a request that has no answer yet. */
 export interface Waiting {
   readonly id: number;
-  readonly type: "publish" | "request";
   /**
    * The JSON of the envelope, which is also that of the frame but for `type` and `id`. Made when it was published: a value that changes
-   * later must not become other content under the same key.
+   * later must not become other content under the same key. Empty for a request, which is sent once.
    */
   readonly text: string;
-  readonly bytes: number;
   readonly resolve: (answer: never) => void;
   readonly reject: (error: ThroughlineError) => void;
   /** On which pipe it is under way; 0: it is to be sent. */
@@ -21,9 +19,10 @@ export interface OutboxLimits {
   readonly outboxBytesMax: number;
 }
 
-/** A POST carries at most so much, whatever the outbox may hold: `batchCountMax` of PROTOCOL.md §12, and well below `bodyBytesMax`. */
+/** `batchCountMax` of PROTOCOL.md §12. */
 const BATCH_COUNT_MAX = 1_000;
-const BATCH_BYTES_MAX = 4_194_304;
+/** Whatever the application asks for: so that all that waits goes into one POST (`bodyBytesMax`). */
+const BYTES_MAX = 6_000_000;
 
 /**
  * What has no answer yet, in the order it was made. A publish leaves by an answer only, never by being sent: what was under way when a
@@ -46,33 +45,29 @@ export interface Outbox {
 
 export function createOutbox({ outboxCountMax, outboxBytesMax }: OutboxLimits): Outbox {
   const all = new Map<number, Waiting>();
-  let bytesInAll = 0;
+  let bytes = 0;
   const outbox: Outbox = {
     get size() {
       return all.size;
     },
     add(waiting) {
-      if (all.size >= outboxCountMax || bytesInAll + waiting.bytes > outboxBytesMax) {
-        throw new ThroughlineError("outbox_full", `${all.size} publishes wait for an answer. Publish later.`);
+      if (all.size >= outboxCountMax || bytes + waiting.text.length > Math.min(outboxBytesMax, BYTES_MAX)) {
+        throw new ThroughlineError("outbox_full", "Too much waits.");
       }
-      bytesInAll += waiting.bytes;
+      bytes += waiting.text.length;
       all.set(waiting.id, waiting);
     },
-    unsent() {
-      let left = BATCH_BYTES_MAX;
-      const unsent = [...all.values()].filter(({ via }) => !via);
-      return unsent.slice(0, BATCH_COUNT_MAX).filter(({ bytes }, index) => (left -= bytes) >= 0 || !index);
-    },
+    unsent: () => [...all.values()].filter(({ via }) => !via).slice(0, BATCH_COUNT_MAX),
     get: (id) => all.get(id),
     take(id) {
       const waiting = all.get(id);
-      if (all.delete(id)) bytesInAll -= waiting!.bytes;
+      if (all.delete(id)) bytes -= waiting!.text.length;
       return waiting;
     },
     lost(pipe, error) {
       for (const waiting of all.values()) {
         if (waiting.via !== pipe) continue;
-        if (waiting.type === "request") outbox.take(waiting.id)?.reject(error);
+        if (!waiting.text) outbox.take(waiting.id)?.reject(error);
         waiting.via = 0;
       }
     },

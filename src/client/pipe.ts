@@ -16,8 +16,9 @@ export interface Ask {
 export interface Pipe {
   /** Only on a pipe that goes both ways. */
   send?(message: string): void;
-  /** Other channels, or one begun anew, on the pipe that is open; where it is missing, another pipe must be opened beside this one. */
-  change?(begin: readonly Ask[], leave: readonly string[]): void;
+  /** Other channels on the pipe that is open; where these are missing, another pipe must be opened beside this one. */
+  begin?(asks: readonly Ask[]): void;
+  leave?(channel: string): void;
   close(): void;
 }
 
@@ -34,6 +35,10 @@ export interface PipeHost {
 
 export type OpenPipe = (host: PipeHost, environment: Environment) => Pipe;
 
+export function timedOut(): ThroughlineError {
+  return new ThroughlineError("timeout", "No answer in time.");
+}
+
 export function disconnected(cause?: unknown): ThroughlineError {
-  return cause instanceof ThroughlineError ? cause : new ThroughlineError("disconnected", "The connection was cut.", { cause });
+  return cause instanceof ThroughlineError ? cause : new ThroughlineError("disconnected", "Connection cut.", { cause });
 }

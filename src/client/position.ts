@@ -11,10 +11,6 @@ export function offsetOf(position: string): number {
   return Number(position.slice(21, 37));
 }
 
-export function tagOf(position: string): string {
-  return position.slice(38);
-}
-
 export function positionOf(epoch: string, offset: string, tag: string): string {
   return `${epoch}.${offset.padStart(16, "0")}.${tag}`;
 }

@@ -91,7 +91,7 @@ for (const transport of TRANSPORTS) {
       asked.catch(() => {});
       await settle();
       abort.abort("enough");
-      await expect(waiting).rejects.toMatchObject({ code: "aborted", cause: "enough" });
+      await expect(waiting).rejects.toMatchObject({ code: "aborted" });
       await expect(asked).rejects.toMatchObject({ code: "aborted" });
       await expect(channel.publish("message", 1, { signal: abort.signal })).rejects.toMatchObject({ code: "aborted" });
       await expect(channel.request("x", 1, { signal: abort.signal })).rejects.toMatchObject({ code: "aborted" });

@@ -1,8 +1,7 @@
 import type { ThroughlineError } from "../protocol/error.ts";
 import type { GapFrame } from "../protocol/frame.ts";
-import { NO_TAG } from "../protocol/position.ts";
 import type { Message } from "./message.ts";
-import { epochOf, offsetOf, tagOf } from "./position.ts";
+import { epochOf, offsetOf } from "./position.ts";
 
 /** Where one local subscription's messages go. */
 export interface Sink {
@@ -13,8 +12,8 @@ export interface Sink {
   end(error: ThroughlineError | undefined): void;
 }
 
-/** `taken`: it is the next. `known`: it has it, or is not on the line. `doubt`: something lies between, or the log has changed. */
-export type Outcome = "taken" | "known" | "doubt";
+/** True: it is the next. False: it has it, or is not on the line. Null, a doubt: something lies between, or the log has changed. */
+export type Outcome = boolean | null;
 
 /**
  * One local subscription, which is a position: the keeper of promise D2. Whatever pipes and pages bring, in whatever order, what leaves
@@ -34,6 +33,8 @@ export interface Reader {
   mode: "joined" | "reading" | "paused" | "ended";
   /** It has everything up to here. Null before the server has said where it begins. */
   position: string | null;
+  /** Where it doubted last. */
+  doubted?: string | null;
   /** A message that a pipe brought. */
   offer(message: Message): Outcome;
   /** A message of a page. */
@@ -61,28 +62,27 @@ export function createReader(from: string, sink: Sink, keptMax: number): Reader 
     },
     offer(message) {
       if (reader.mode === "reading" && kept.push(message) > keptMax) kept.shift();
-      if (reader.mode !== "joined") return "known";
+      if (reader.mode !== "joined") return false;
       const own = reader.position as string;
       const { position, offset } = message;
       const ahead = offset - offsetOf(own);
       if (ahead === 1 && epochOf(position) >= epochOf(own)) {
         reader.take(message);
-        return "taken";
+        return true;
       }
-      if (ahead > 0 || epochOf(position) > epochOf(own)) return "doubt";
-      // Another message at our own offset: the log has lost its tail, and holds other messages there now
-      return ahead === 0 && epochOf(position) === epochOf(own) && position !== own && tagOf(own) !== NO_TAG ? "doubt" : "known";
+      // Something is missing; or the same place in a later epoch, or with another tag, is another message: the log has lost its tail
+      return ahead > 0 || epochOf(position) > epochOf(own) || (ahead === 0 && position !== own) ? null : false;
     },
     skip({ reason, since, resumeFrom }) {
       kept = [];
       const { position } = reader;
       // One that another pipe, or pages, have carried it past is stale (R6)
-      if (reader.mode !== "joined" || (position && reason === "trimmed" && resumeFrom <= position)) return "known";
+      if (reader.mode !== "joined" || (position && reason === "trimmed" && resumeFrom <= position)) return false;
       // Only what was judged on the very place where it stands is to be believed; an epoch that began there may be told already
-      if (position && position.slice(20) !== since?.slice(20)) return "doubt";
+      if (position && position.slice(20) !== since?.slice(20)) return null;
       // A gap is a position (R12)
       reader.position = resumeFrom;
-      return "taken";
+      return true;
     },
     meet(line) {
       const position = reader.position as string;

@@ -63,7 +63,7 @@ describe("A switch in mid-stream", () => {
     client.close();
   });
 
-  test("[D6] a failed upgrade leaves the old pipe untouched, and the wish is dropped", async () => {
+  test("[D6] a failed upgrade leaves the old pipe untouched, and the wish is pursued with patience", async () => {
     const { client, server, clock, settle } = fakeWorld({ transport: "sse" });
     const states: string[] = [];
     const { story } = follow(client, "a");
@@ -75,8 +75,17 @@ describe("A switch in mid-stream", () => {
     server.publish("a", 1);
     await settle();
     expect([client.transport, story, states, server.pipes.size]).toEqual(["sse", [1], [], 1]);
-    await clock.advanceAsync(60_000);
-    expect(server.calls.filter((call) => call === "GET /socket")).toHaveLength(1);
+    for (let beat = 0; beat < 6; beat++) {
+      await clock.advanceAsync(10_000);
+      server.say({ type: "heartbeat" });
+    }
+    expect(server.calls.filter((call) => call === "GET /socket").length).toBeLessThan(25);
+    expect([client.transport, states]).toEqual(["sse", []]);
+    server.faults.noWebSocket = false;
+    await clock.advanceAsync(20_000);
+    await settle();
+    server.publish("a", 2);
+    expect([client.transport, story, states]).toEqual(["websocket", [1, 2], []]);
     client.close();
   });
 
@@ -180,7 +189,7 @@ describe("A client that chooses", () => {
       void channel.publish(second);
       await clock.advanceAsync(1_000);
     }
-    expect([client.transport, client.state, client.reason]).toEqual(["sse", "connected", "WebSocket does not get through"]);
+    expect([client.transport, client.state, client.reason]).toEqual(["sse", "connected", "WebSocket is blocked"]);
     expect(server.calls.filter((call) => call === "GET /socket")).toHaveLength(3);
     client.close();
   });
@@ -208,7 +217,7 @@ describe("A client that chooses", () => {
     await clock.advanceAsync(11_000);
     server.publish("a", 2);
     await settle();
-    expect([client.transport, client.state, client.reason]).toEqual(["long-poll", "connected", "events are held back on the way"]);
+    expect([client.transport, client.state, client.reason]).toEqual(["long-poll", "connected", "events are held back"]);
     // From "now", and now is when the first pipe that told it was opened
     expect(story).toEqual([2]);
     client.close();

@@ -1,4 +1,4 @@
-import type { Clock, Random } from "../protocol/clock.ts";
+import type { Clock } from "../protocol/clock.ts";
 
 /*
  * The world, as the client meets it where `connect` is not given another: the one file of this room that touches it.
@@ -29,11 +29,7 @@ export const SYSTEM_CLOCK: ClientClock = {
   },
 };
 
-export const SYSTEM_RANDOM: Random = {
-  fraction: Math.random,
-  // Digits are enough of letters. Not randomUUID, which is there in secure contexts only
-  letters: (length) => crypto.getRandomValues(new Uint32Array(length)).join("").slice(0, length),
-};
+export const systemRandom = Math.random;
 
 export const systemFetch: typeof fetch = (...asked) => fetch(...asked);
 

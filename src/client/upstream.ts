@@ -1,16 +1,16 @@
 import type { Cancel } from "../protocol/clock.ts";
 import { ThroughlineError } from "../protocol/error.ts";
-import type { AckFrame, ErrorFrame, ResponseFrame } from "../protocol/frame.ts";
+import type { AckFrame, ErrorFrame, ServerFrame } from "../protocol/frame.ts";
 import type { Level } from "../protocol/message.ts";
 import { backoff } from "./backoff.ts";
-import { encodeBase64, encodeText } from "./bytes.ts";
+import { encodeBase64 } from "./bytes.ts";
 import { TALK_MIN } from "./choose-transport.ts";
-import type { Machine } from "./connection-state.ts";
+import type { ConnectionState } from "./connection-state.ts";
 import type { Environment } from "./environment.ts";
 import { REQUEST_SECONDS, within } from "./http.ts";
 import { mayRetry } from "./may-retry.ts";
 import { createOutbox, type Waiting } from "./outbox.ts";
-import { disconnected } from "./pipe.ts";
+import { disconnected, type Pipe } from "./pipe.ts";
 
 /** What a publish came to. */
 export interface Published {
@@ -36,10 +36,11 @@ export interface RequestOptions {
 
 /** What carries it. */
 export interface Carrier {
-  readonly machine: Machine;
+  readonly state: ConnectionState;
+  /** Why nothing will be carried any more. */
+  readonly error: ThroughlineError | undefined;
   /** The pipe that goes both ways, if that is what runs. */
-  readonly socket: { readonly id: number; send(message: string): void } | undefined;
-  newId(): number;
+  readonly socket: { readonly id: number; readonly pipe: Pipe } | undefined;
   /** Looks at the end of this turn whether something is to be sent, or another transport would do better. */
   plan(): void;
   talked(weight: number): void;
@@ -49,12 +50,13 @@ export interface Carrier {
 export interface Upstream {
   /** How much waits that a WebSocket could carry. */
   readonly size: number;
-  publish(channel: string, event: string | undefined, value: unknown, options: PublishOptions): Promise<Published>;
-  signal(channel: string, event: string, value: unknown): void;
-  request(channel: string, name: string, value: unknown, options: RequestOptions): Promise<unknown>;
+  publish(channel: string, event: string | undefined, value: unknown, options?: PublishOptions): Promise<Published>;
+  signal(channel: string, event: string, value?: unknown): void;
+  request(channel: string, name: string, value?: unknown, options?: RequestOptions): Promise<unknown>;
   /** Sends what waits, if there is a way. */
   flush(): void;
-  answer(frame: AckFrame | ResponseFrame | ErrorFrame): void;
+  /** A frame that answers one, or tells an error of none. Others are ignored. */
+  answer(frame: ServerFrame): void;
   /** What was sent on this pipe and not answered never will be. */
   lost(pipe: number): void;
   /** Nothing will be sent any more. */
@@ -63,50 +65,49 @@ export interface Upstream {
 
 type Result = Omit<AckFrame, "id" | "duplicate"> & { readonly duplicate?: boolean; readonly error?: ErrorFrame };
 
-export function createUpstream(carrier: Carrier, { http, clock, limits, random, report }: Environment): Upstream {
+export function createUpstream(carrier: Carrier, { http, clock, limits, random, life, report }: Environment): Upstream {
   const outbox = createOutbox(limits);
   const signals = new Map<string, string>();
-  const abort = new AbortController();
   let posting = false;
   let signalling = false;
   let pause: Cancel | undefined;
   let failures = 0;
+  /** Apart from those of subscriptions, which begin at 1. */
+  let ids = 1e9;
 
-  /** Waits for an answer for as long as it may. */
-  function wait<Answer>(type: Waiting["type"], text: string, seconds: number, signal: AbortSignal | undefined): Promise<Answer> {
+  /** Waits for an answer for as long as it may: to a publish that is to be sent, or to what `send` sends. */
+  function wait<Answer>(text: string, seconds: number, signal: AbortSignal | undefined, send?: (id: number) => void): Promise<Answer> {
     return within(
       clock,
       seconds,
       signal,
       (own) =>
         new Promise((resolve, reject) => {
-          const { state, error } = carrier.machine;
           own.throwIfAborted();
-          if (error || state === "closed") throw error ?? new ThroughlineError("closed", "The client is closed.");
-          const waiting: Waiting = { id: carrier.newId(), type, text, bytes: encodeText(text).length, resolve, reject, via: 0 };
-          own.onabort = () => outbox.take(waiting.id)?.reject(own.reason);
-          outbox.add(waiting);
-          if (type === "request") send(waiting);
+          if (carrier.error) throw carrier.error;
+          const id = ++ids;
+          own.onabort = () => outbox.take(id)?.reject(own.reason);
+          outbox.add({ id, text, resolve, reject, via: text ? 0 : carrier.socket!.id });
+          send?.(id);
         }),
     );
   }
 
   function send(waiting: Waiting): void {
-    const { id, type, text } = waiting;
     const { socket } = carrier;
     waiting.via = socket!.id;
-    socket!.send(`{"type":"${type}","id":${id},${text.slice(1)}`);
+    socket!.pipe.send!(`{"type":"publish","id":${waiting.id},${waiting.text.slice(1)}`);
   }
 
   /** One POST at a time, and none beside frames: else a later publish could overtake an earlier one. */
   function flush(): void {
-    const { socket, machine } = carrier;
+    const { socket, state } = carrier;
     const batch = posting || pause ? [] : outbox.unsent();
     if (!batch[0]) return;
     if (socket) {
       batch.forEach(send);
       flush();
-    } else if (machine.state === "connected" || machine.state === "idle") void post(batch);
+    } else if (state === "connected" || state === "idle") void post(batch);
   }
 
   async function post(batch: readonly Waiting[]): Promise<void> {
@@ -114,7 +115,7 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
     for (const waiting of batch) waiting.via = -1;
     try {
       const body = (): string => `[${batch.map(({ text }) => text)}]`;
-      const results = (await http.json("/publish", REQUEST_SECONDS, { body, signal: abort.signal })) as Result[];
+      const results = (await http.json("/publish", REQUEST_SECONDS, { body, signal: life.signal })) as Result[];
       failures = 0;
       batch.forEach(({ id }, index) => settle(id, results[index] as Result));
     } catch (error) {
@@ -125,17 +126,19 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
   }
 
   function settle(id: number, { error, position, level, duplicate = false }: Result): void {
-    if (error) refuse(id, new ThroughlineError(error.code, error.message));
+    if (error) refuse(id, error);
     else outbox.take(id)?.resolve({ position, level, duplicate } as never);
   }
 
-  function refuse(id: number, error: ThroughlineError): void {
-    const { code, retryAfterMs = 0 } = error;
+  function refuse(id: number, error: ErrorFrame | ThroughlineError): void {
+    const { code, message, retryAfterMs = 0 } = error;
     const waiting = outbox.get(id);
     // `keys_full` may last for hours: the application decides
-    if (waiting?.type !== "publish" || !mayRetry(code) || code === "keys_full") return outbox.take(id)?.reject(error);
+    if (!waiting?.text || !mayRetry(code) || code === "keys_full") {
+      return outbox.take(id)?.reject(new ThroughlineError(code, message, error as ErrorFrame));
+    }
     waiting.via = 0;
-    pause ??= clock.after(Math.max(retryAfterMs, backoff(failures++, limits, random.fraction())), () => {
+    pause ??= clock.after(Math.max(retryAfterMs, backoff(failures++, limits, random())), () => {
       pause = undefined;
       carrier.plan();
     });
@@ -147,7 +150,7 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
     signalling = true;
     for (const [path, text] of signals) {
       signals.delete(path);
-      await http.call(path, { body: () => text, signal: abort.signal }).catch(report);
+      await http.call(path, { body: () => text }).catch(report);
     }
     signalling = false;
   }
@@ -156,32 +159,38 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
     get size() {
       return outbox.size;
     },
-    async publish(channel, event, value, { key = random.letters(24), signal }) {
+    async publish(channel, event, value, { key = `${random()}${random()}`, signal } = {}) {
       const bytes = value instanceof Uint8Array;
       carrier.talked(bytes ? TALK_MIN : 1);
-      const envelope = { channel, event, key, encoding: bytes ? "base64" : undefined, data: bytes ? encodeBase64(value) : jsonable(value) };
-      return wait("publish", JSON.stringify(envelope), 0, signal);
+      const envelope = { channel, event, key, encoding: bytes ? "base64" : undefined, data: bytes ? encodeBase64(value) : value ?? null };
+      return wait(JSON.stringify(envelope), 0, signal);
     },
     signal(channel, event, data) {
       carrier.talked(TALK_MIN);
       const { socket } = carrier;
-      if (socket) return socket.send(JSON.stringify({ type: "signal", channel, event, data: jsonable(data) }));
-      signals.set(pathOf("signals", channel, { event }), JSON.stringify(jsonable(data)));
+      if (socket) return socket.pipe.send!(JSON.stringify({ type: "signal", channel, event, data: data ?? null }));
+      signals.set(pathOf("signals", channel, { event }), JSON.stringify(data ?? null));
       void postSignals();
     },
-    request: async (channel, name, data, { timeoutMs = REQUEST_SECONDS * 1_000, signal }) => {
+    request: async (channel, name, data, { timeoutMs = REQUEST_SECONDS * 1_000, signal } = {}) => {
       carrier.talked(TALK_MIN);
       const seconds = timeoutMs / 1_000;
-      if (carrier.socket) return wait("request", JSON.stringify({ channel, name, data: jsonable(data) }), seconds, signal);
-      const text = JSON.stringify(jsonable(data));
+      const text = JSON.stringify(data ?? null);
+      const { socket } = carrier;
+      if (socket) {
+        return wait("", seconds, signal, (id) => socket.pipe.send!(JSON.stringify({ type: "request", id, channel, name, data: data ?? null })));
+      }
       return http.json(pathOf("requests", channel, { name }), seconds, { body: () => text, signal });
     },
     flush,
     answer(frame) {
-      const { id = 0, type } = frame;
-      if (type === "error") refuse(id, new ThroughlineError(frame.code, frame.message, frame));
-      else if (type === "ack") settle(id, frame);
-      else outbox.take(id)?.resolve(frame.data as never);
+      const { id = 0 } = frame as AckFrame;
+      if (frame.type === "ack") settle(id, frame);
+      else if (frame.type === "response") outbox.take(id)?.resolve(frame.data as never);
+      else if (frame.type === "error") {
+        if (id) refuse(id, frame);
+        else report(new ThroughlineError(frame.code, frame.message));
+      }
     },
     lost: (pipe) => outbox.lost(pipe, disconnected()),
     end(error) {
@@ -189,17 +198,12 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
       signals.clear();
       pause?.();
       pause = undefined;
-      if (error.code === "closed") abort.abort(error);
     },
   };
 }
 
 /** A path about a channel, whose name stands in it as it is: its characters are such that a URL takes none of them for its own. */
-export function pathOf(what: string, channel: string, query: Readonly<Record<string, string>>): string {
-  return `/${what}/${channel}?${new URLSearchParams(query)}`;
-}
-
-/** JSON has no undefined: it is null, as in an array. */
-function jsonable(value: unknown): unknown {
-  return value ?? null;
+export function pathOf(what: string, channel: string, query: object): string {
+  // By way of JSON, which leaves out what is undefined
+  return `/${what}/${channel}?${new URLSearchParams(JSON.parse(JSON.stringify(query)))}`;
 }

@@ -10,13 +10,11 @@ export function openWebSocket(host: PipeHost, { http, WebSocket: own }: Environm
   let closed = false;
 
   const pipe: Required<Pipe> = {
-    send(message) {
-      if (socket?.readyState === 1) socket.send(message);
+    send: (message) => socket?.send(message),
+    begin(asks) {
+      for (const { name, id, from } of asks) pipe.send(JSON.stringify({ type: "subscribe", channel: name, id, from }));
     },
-    change(begin, leave) {
-      for (const channel of leave) pipe.send(JSON.stringify({ type: "unsubscribe", channel }));
-      for (const { name, id, from } of begin) pipe.send(JSON.stringify({ type: "subscribe", channel: name, id, from }));
-    },
+    leave: (channel) => pipe.send(JSON.stringify({ type: "unsubscribe", channel })),
     close() {
       closed = true;
       socket?.close();
@@ -33,7 +31,7 @@ export function openWebSocket(host: PipeHost, { http, WebSocket: own }: Environm
       protocols.push(`throughline.bearer.${encodeBase64(encodeText(token)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "")}`);
     socket = new Socket(`${http.base().replace(/^http/, "ws")}/socket`, protocols);
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => pipe.change(host.asks(), []);
+    socket.onopen = () => pipe.begin(host.asks());
     socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
       host.heard();
       try {

@@ -5,6 +5,9 @@ import type { Transport } from "./options.ts";
 const LONG_MS = 10_000;
 /** So many short lives in a row are a proxy's doing, not chance (three is what ElectricSQL's client counts). */
 const SIGNS_MAX = 3;
+/** How long a transport that failed is left alone: doubling with each failure, so that nothing flaps. */
+export const SHUN_MS_MIN = 60_000;
+export const SHUN_MS_MAX = 1_800_000;
 
 /** Remembers what the choice of a transport rests on. Pure: time is told. */
 export interface Witness {
@@ -15,35 +18,42 @@ export interface Witness {
   look(current: Transport | undefined, nowMs: number): Seen;
 }
 
+interface Account {
+  failures: number;
+  shunUntilMs: number;
+  /** What alone proves nothing. */
+  signs: number;
+}
+
 export function createWitness(): Witness {
   /** When it talked, latest first: no more than what makes a conversation. */
   let talkedMs: number[] = [];
-  /** `signs`: what alone proves nothing. Long-polling is the last resort, and blamed for nothing. */
-  const records = [0, 1, 2].map(() => ({ failures: 0, atMs: 0, signs: 0, msAgo: 0 }));
-  const recordOf = (transport: Transport) => records[["sse", "websocket"].indexOf(transport) + 1]!;
+  const accounts: { [Name in Transport]?: Account } = {};
+
+  function accountOf(transport: Transport): Account {
+    accounts[transport] ??= { failures: 0, shunUntilMs: 0, signs: 0 };
+    return accounts[transport];
+  }
+
   return {
     talked(weight, nowMs) {
       talkedMs = [...Array(weight).fill(nowMs), ...talkedMs].slice(0, TALK_MIN);
     },
     cut(transport, nowMs, stoodMs, silent) {
-      const record = recordOf(transport);
-      if (stoodMs >= LONG_MS) record.signs = record.failures = 0;
-      else if (stoodMs >= 0) record.signs++;
+      const account = accountOf(transport);
+      if (stoodMs >= LONG_MS) account.signs = account.failures = 0;
+      else if (stoodMs >= 0) account.signs++;
       // A refused connection says nothing about streams; one that is held back, or a handshake that fails, does
-      else if (silent || transport === "websocket") record.signs = SIGNS_MAX;
-      if (record.signs < SIGNS_MAX) return;
-      record.signs = 0;
-      record.failures++;
-      record.atMs = nowMs;
+      else if (silent || transport === "websocket") account.signs = SIGNS_MAX;
+      if (account.signs < SIGNS_MAX) return;
+      account.signs = 0;
+      account.shunUntilMs = nowMs + Math.min(SHUN_MS_MAX, SHUN_MS_MIN * 2 ** account.failures++);
     },
-    look(current, nowMs) {
-      for (const record of records) record.msAgo = nowMs - record.atMs;
-      return {
-        current,
-        talk: talkedMs.filter((atMs) => nowMs - atMs < TALK_MS).length,
-        sse: recordOf("sse"),
-        websocket: recordOf("websocket"),
-      };
-    },
+    look: (current, nowMs) => ({
+      current,
+      talk: talkedMs.filter((atMs) => nowMs - atMs < TALK_MS).length,
+      sseShunMs: accountOf("sse").shunUntilMs - nowMs,
+      webSocketShunMs: accountOf("websocket").shunUntilMs - nowMs,
+    }),
   };
 }

@@ -111,8 +111,13 @@ export class Channel implements Flushable, Source {
 
   async isRetained(position: Position): Promise<boolean> {
     if (position.offset >= this.head.offset) return true;
-    const { head } = await this.#context.log.read(this.name, Number.MAX_SAFE_INTEGER, { count: 0, bytes: 0 });
-    return head === null || position.offset >= head.first - 1;
+    try {
+      const { head } = await this.#context.log.read(this.name, Number.MAX_SAFE_INTEGER, { count: 0, bytes: 0 });
+      return head === null || position.offset >= head.first - 1;
+    } catch {
+      // Not known: the reader asks the log for a page, again and again if it must, and that is where a failing log is told of.
+      return false;
+    }
   }
 
   /**

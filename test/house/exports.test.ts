@@ -171,7 +171,13 @@ describe("The public names", () => {
     `);
   });
   test("of throughline/server", async () => {
-    expect(await publicNames("server")).toMatchInlineSnapshot();
+    expect(await publicNames("server")).toMatchInlineSnapshot(`
+      "
+      startDev
+      type DevOptions
+      type DevServer
+      "
+    `);
   });
   test("of throughline/protocol", async () => {
     expect(await publicNames("protocol")).toMatchInlineSnapshot(`
