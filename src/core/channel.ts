@@ -139,6 +139,7 @@ export class Channel implements Flushable, Source {
       reader.refuse(this.#ended);
       return true;
     }
+    if (reader.mustReadLog) return false;
     const batches = this.#after(reader.position!);
     if (batches === null) return false;
     if (!reader.write(batches)) return true;

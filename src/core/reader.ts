@@ -53,7 +53,7 @@ export class Reader implements LiveReader {
   slot = -1;
   #toldLive = false;
   /** The log must judge it first: the tail would serve what has been trimmed. */
-  #mustReadLog = false;
+  mustReadLog = false;
   /** The loop is under way. There is never a second one. */
   #looping = false;
 
@@ -65,7 +65,7 @@ export class Reader implements LiveReader {
   /** Finds the place where it begins. */
   async locate(start: Start): Promise<void> {
     const position = await this.channel.locate(start);
-    this.#mustReadLog = start.type === "after" && !(await this.channel.isRetained(position));
+    this.mustReadLog = start.type === "after" && !(await this.channel.isRetained(position));
     this.position = position;
   }
 
@@ -170,7 +170,7 @@ export class Reader implements LiveReader {
 
   /** Ends the reading, in this turn: it is live now, or it waits, or the channel refused it. False if it must read on first. */
   #join(): boolean {
-    if (!this.outlet.full()) return !this.#mustReadLog && this.channel.join(this);
+    if (!this.outlet.full()) return this.channel.join(this);
     this.state = "waiting";
     return true;
   }
@@ -180,7 +180,7 @@ export class Reader implements LiveReader {
     const position = this.position!;
     const page = await this.channel.page(position);
     if (this.state !== "reading") return true;
-    this.#mustReadLog = false;
+    this.mustReadLog = false;
     const { gap, entries } = resume(position, page);
     if (gap !== null) this.#tell(gap);
     else if (entries.length === 0) return this.#settle(topOf(page.head));
