@@ -114,7 +114,18 @@ describe("The public names", () => {
     `);
   });
   test("of throughline/react", async () => {
-    expect(await publicNames("react")).toMatchInlineSnapshot();
+    expect(await publicNames("react")).toMatchInlineSnapshot(`
+      "
+      ThroughlineProvider
+      type ChannelOptions
+      type ChannelSnapshot
+      type ChannelView
+      type ConnectionView
+      useChannel
+      useClient
+      useConnection
+      "
+    `);
   });
   test("of throughline/fetch", async () => {
     expect(await publicNames("fetch")).toMatchInlineSnapshot(`
