@@ -31,7 +31,8 @@ export const TALK_MIN = 3;
  * one by one. WebSocket is kept once it works: there is nothing to gain by going back.
  */
 export function chooseTransport({ current, talk, sseShunMs, webSocketShunMs }: Seen): Choice {
-  if (webSocketShunMs <= 0 && (talk >= TALK_MIN || current === "websocket")) return { transport: "websocket", reason: "the app talks back" };
+  if (webSocketShunMs <= 0 && (talk >= TALK_MIN || current === "websocket"))
+    return { transport: "websocket", reason: "the app talks back" };
   if (sseShunMs > 0) return { transport: "long-poll", reason: "events are held back" };
   return { transport: "sse", reason: webSocketShunMs > 0 ? "WebSocket is blocked" : "SSE is enough" };
 }

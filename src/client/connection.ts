@@ -53,7 +53,7 @@ interface Attached extends PipeHost {
   upAt: number;
   heardAt: number;
   /** How long it may say nothing: two heartbeats. */
-  patienceMs: number;
+  quietMs: number;
   cancel: Cancel;
 }
 
@@ -137,7 +137,7 @@ export function createConnection(environment: Environment, wanted: Transport | "
       stale: false,
       upAt: Number.POSITIVE_INFINITY,
       heardAt: 0,
-      patienceMs: 0,
+      quietMs: 0,
       cancel: clock.after(limits.connectSecondsMax * 1_000, () => attached.end(timedOut())),
       asks() {
         views.clear();
@@ -205,7 +205,7 @@ export function createConnection(environment: Environment, wanted: Transport | "
     });
   }
 
-  function hear(attached: Attached, frame: ServerFrame): void {
+  function hear(attached: Attached, frame: ServerFrame): unknown {
     const { id, views } = attached;
     const { type } = frame;
     // One that was closed may still speak
@@ -213,7 +213,7 @@ export function createConnection(environment: Environment, wanted: Transport | "
     if (type === "bye") return ended(attached, new ThroughlineError(frame.code, frame.message, frame), true);
     if (type === "connected") {
       limits.retryMs = frame.retryMs;
-      attached.patienceMs = frame.heartbeatSeconds * 2_000;
+      attached.quietMs = frame.heartbeatSeconds * 2_000;
     }
     if (attached.upAt === Number.POSITIVE_INFINITY) {
       attached.upAt = attached.heardAt = clock.elapsed();
@@ -242,7 +242,7 @@ export function createConnection(environment: Environment, wanted: Transport | "
     }
     // Ready to take the place of the current one? Not before it has all channels, and has come as far (race R5)
     if (id !== machine.next) return;
-    for (const [name, one] of views) if (!feeds.get(name)?.hasCaughtUp(one)) return;
+    for (const [name, one] of views) if (!feeds.get(name)?.isReady(one)) return;
     tell({ type: "proven", pipe: id });
   }
 
@@ -251,7 +251,7 @@ export function createConnection(environment: Environment, wanted: Transport | "
     attached.cancel();
     // Each long-poll has its own end in time
     if (attached.transport === "long-poll") return;
-    const leftMs = attached.heardAt + attached.patienceMs - clock.elapsed();
+    const leftMs = attached.heardAt + attached.quietMs - clock.elapsed();
     if (leftMs > 0) attached.cancel = clock.after(leftMs, () => watch(attached));
     else ended(attached, disconnected());
   }
@@ -261,7 +261,7 @@ export function createConnection(environment: Environment, wanted: Transport | "
     const attached = current();
     if (!attached?.pipe.send) return;
     attached.pipe.send('{"type":"ping"}');
-    attached.heardAt = clock.elapsed() + WAKE_MS - attached.patienceMs;
+    attached.heardAt = clock.elapsed() + WAKE_MS - attached.quietMs;
     watch(attached);
   }
 

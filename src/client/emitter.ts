@@ -24,9 +24,13 @@ export function createEmitter<Events>(report: (error: unknown) => void): Emitter
       return subscription(() => listeners.delete(listener));
     },
     emit(name, value) {
-      const called = [...listeners].filter((listener) => listener.name === name);
-      for (const { handler } of called) attempt(handler, value as never, report);
-      return !!called[0];
+      let heard = false;
+      for (const listener of [...listeners]) {
+        if (listener.name !== name) continue;
+        heard = true;
+        attempt(listener.handler, value as never, report);
+      }
+      return heard;
     },
   };
 }

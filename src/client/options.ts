@@ -24,7 +24,7 @@ export interface ConnectOptions {
   readonly token?: string | (() => string | Promise<string>);
   /** How many attempts in a row may fail before the client gives up with `retries_exhausted`. Default: it never does. */
   readonly retriesMax?: number;
-  /** Overrides of PROTOCOL.md §12: outboxCountMax, outboxBytesMax (6 MB at most), iteratorCountMax, connectSecondsMax, backoffMsMin, backoffMsMax. */
+  /** Overrides of PROTOCOL.md §12: outboxCountMax, outboxBytesMax (below the server's bodyBytesMax, since it may all go in one POST), iteratorCountMax, connectSecondsMax, backoffMsMin, backoffMsMax. */
   readonly limits?: Partial<ClientLimits>;
   /** Default: the global one. For cookies across origins, or a proxy. */
   readonly fetch?: typeof fetch;

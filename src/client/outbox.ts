@@ -21,8 +21,6 @@ export interface OutboxLimits {
 
 /** `batchCountMax` of PROTOCOL.md §12. */
 const BATCH_COUNT_MAX = 1_000;
-/** Whatever the application asks for: so that all that waits goes into one POST (`bodyBytesMax`). */
-const BYTES_MAX = 6_000_000;
 
 /**
  * What has no answer yet, in the order it was made. A publish leaves by an answer only, never by being sent: what was under way when a
@@ -51,7 +49,7 @@ export function createOutbox({ outboxCountMax, outboxBytesMax }: OutboxLimits): 
       return all.size;
     },
     add(waiting) {
-      if (all.size >= outboxCountMax || bytes + waiting.text.length > Math.min(outboxBytesMax, BYTES_MAX)) {
+      if (all.size >= outboxCountMax || bytes + waiting.text.length > outboxBytesMax) {
         throw new ThroughlineError("outbox_full", "Too much waits.");
       }
       bytes += waiting.text.length;

@@ -41,7 +41,16 @@ describe("The short form of", () => {
   });
 
   test("a From is the text that the law has for it", () => {
-    const froms: From[] = ["now", "start", { last: 0 }, { last: 50 }, { after: "x" }, { since: 0 }, { since: "2026-01-01T00:00:00Z" }, { since: new Date(9e11) }];
+    const froms: From[] = [
+      "now",
+      "start",
+      { last: 0 },
+      { last: 50 },
+      { after: "x" },
+      { since: 0 },
+      { since: "2026-01-01T00:00:00Z" },
+      { since: new Date(9e11) },
+    ];
     for (const from of froms) expect(formatFrom(from)).toBe(formatFromInFull(from));
     expect(() => formatFrom({ since: "yesterday" })).toThrow(RangeError);
   });
@@ -54,11 +63,19 @@ describe("The short form of", () => {
   });
 
   test("an event stream reads what the server writes, cut anywhere", () => {
-    const json = (text: string, offset: number) => ({ offset, tag: "tag00000", at: 5, event: "e", kind: "json" as const, data: text, size: 1 });
+    const json = (text: string, offset: number) => ({
+      offset,
+      tag: "tag00000",
+      at: 5,
+      event: "e",
+      kind: "json" as const,
+      data: text,
+      size: 1,
+    });
     const stream = Buffer.concat([
       frameSse({ type: "heartbeat" }),
       HEARTBEAT_SSE,
-      encodeFramesSse({ channel: "a", epoch: "e", entries: [json('{"text":"ä€😀"}', 1), json('[1,\n2,\r\n 3]', 2)] }),
+      encodeFramesSse({ channel: "a", epoch: "e", entries: [json('{"text":"ä€😀"}', 1), json("[1,\n2,\r\n 3]", 2)] }),
       frameSse({ type: "live", channel: "a" }),
     ]);
     const whole = [
@@ -85,7 +102,9 @@ describe("The short form of", () => {
 describe("A backoff", () => {
   test("is anywhere in a window that doubles, is at least the server's from the second on, and is bounded", () => {
     const rules = { backoffMsMin: 300, backoffMsMax: 20_000, retryMs: 2_000 };
-    expect([0, 1, 2, 3, 4, 9, 2_000].map((failures) => backoff(failures, rules, 1))).toEqual([300, 2_000, 2_000, 2_400, 4_800, 20_000, 20_000]);
+    expect([0, 1, 2, 3, 4, 9, 2_000].map((failures) => backoff(failures, rules, 1))).toEqual([
+      300, 2_000, 2_000, 2_400, 4_800, 20_000, 20_000,
+    ]);
     expect(backoff(5, rules, 0)).toBe(0);
     expect(backoff(1, { backoffMsMin: 300, backoffMsMax: 20_000 }, 0.5)).toBe(300);
   });

@@ -117,7 +117,7 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
       const body = (): string => `[${batch.map(({ text }) => text)}]`;
       const results = (await http.json("/publish", REQUEST_SECONDS, { body, signal: life.signal })) as Result[];
       failures = 0;
-      batch.forEach(({ id }, index) => settle(id, results[index] as Result));
+      for (const [index, { id }] of batch.entries()) settle(id, results[index] as Result);
     } catch (error) {
       for (const { id } of batch) refuse(id, disconnected(error));
     }
@@ -134,14 +134,13 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
     const { code, message, retryAfterMs = 0 } = error;
     const waiting = outbox.get(id);
     // `keys_full` may last for hours: the application decides
-    if (!waiting?.text || !mayRetry(code) || code === "keys_full") {
-      return outbox.take(id)?.reject(new ThroughlineError(code, message, error as ErrorFrame));
-    }
-    waiting.via = 0;
-    pause ??= clock.after(Math.max(retryAfterMs, backoff(failures++, limits, random())), () => {
-      pause = undefined;
-      carrier.plan();
-    });
+    if (waiting?.text && mayRetry(code) && code !== "keys_full") {
+      waiting.via = 0;
+      pause ??= clock.after(Math.max(retryAfterMs, backoff(failures++, limits, random())), () => {
+        pause = undefined;
+        carrier.plan();
+      });
+    } else outbox.take(id)?.reject(new ThroughlineError(code, message, error as ErrorFrame));
   }
 
   /** The latest of each, one after the other: a mouse that moves must not become a hundred POSTs at once. */
@@ -162,7 +161,7 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
     async publish(channel, event, value, { key = `${random()}${random()}`, signal } = {}) {
       const bytes = value instanceof Uint8Array;
       carrier.talked(bytes ? TALK_MIN : 1);
-      const envelope = { channel, event, key, encoding: bytes ? "base64" : undefined, data: bytes ? encodeBase64(value) : value ?? null };
+      const envelope = { channel, event, key, encoding: bytes ? "base64" : undefined, data: bytes ? encodeBase64(value) : (value ?? null) };
       return wait(JSON.stringify(envelope), 0, signal);
     },
     signal(channel, event, data) {
@@ -178,7 +177,9 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
       const text = JSON.stringify(data ?? null);
       const { socket } = carrier;
       if (socket) {
-        return wait("", seconds, signal, (id) => socket.pipe.send!(JSON.stringify({ type: "request", id, channel, name, data: data ?? null })));
+        return wait("", seconds, signal, (id) =>
+          socket.pipe.send!(JSON.stringify({ type: "request", id, channel, name, data: data ?? null })),
+        );
       }
       return http.json(pathOf("requests", channel, { name }), seconds, { body: () => text, signal });
     },

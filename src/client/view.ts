@@ -22,7 +22,7 @@ export interface Feed {
   /** A frame of a pipe. Returns what it counts as. Throws if the pipe is not to be believed. */
   hear(view: View, frame: ReadingFrame): "received" | "duplicates" | "gaps" | undefined;
   /** True if the pipe is not behind the others: what comes next on it is next. */
-  hasCaughtUp(view: View): boolean;
+  isReady(view: View): boolean;
   /** All pipes are cut. */
   turn(to: "subscribing"): void;
   signal(frame: SignalFrame): void;

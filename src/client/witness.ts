@@ -20,7 +20,8 @@ export interface Witness {
 
 interface Account {
   failures: number;
-  shunUntilMs: number;
+  /** It is to be left alone until then. */
+  untilMs: number;
   /** What alone proves nothing. */
   signs: number;
 }
@@ -30,10 +31,7 @@ export function createWitness(): Witness {
   let talkedMs: number[] = [];
   const accounts: { [Name in Transport]?: Account } = {};
 
-  function accountOf(transport: Transport): Account {
-    accounts[transport] ??= { failures: 0, shunUntilMs: 0, signs: 0 };
-    return accounts[transport];
-  }
+  const accountOf = (transport: Transport): Account => (accounts[transport] ??= { failures: 0, untilMs: 0, signs: 0 });
 
   return {
     talked(weight, nowMs) {
@@ -47,13 +45,13 @@ export function createWitness(): Witness {
       else if (silent || transport === "websocket") account.signs = SIGNS_MAX;
       if (account.signs < SIGNS_MAX) return;
       account.signs = 0;
-      account.shunUntilMs = nowMs + Math.min(SHUN_MS_MAX, SHUN_MS_MIN * 2 ** account.failures++);
+      account.untilMs = nowMs + Math.min(SHUN_MS_MAX, SHUN_MS_MIN * 2 ** account.failures++);
     },
     look: (current, nowMs) => ({
       current,
       talk: talkedMs.filter((atMs) => nowMs - atMs < TALK_MS).length,
-      sseShunMs: accountOf("sse").shunUntilMs - nowMs,
-      webSocketShunMs: accountOf("websocket").shunUntilMs - nowMs,
+      sseShunMs: accountOf("sse").untilMs - nowMs,
+      webSocketShunMs: accountOf("websocket").untilMs - nowMs,
     }),
   };
 }

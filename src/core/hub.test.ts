@@ -273,6 +273,21 @@ describe("[D4] closing", () => {
     expect([await asked, stage.clock.timers]).toEqual(["unknown", 0]);
   });
 
+  test("writes what was acknowledged before it says goodbye", async () => {
+    const stage = new Stage();
+    const [one, sink] = [await stage.read(), await stage.read()];
+    const published = stage.ask("a");
+    // not one turn more than it takes to be acknowledged
+    while (!stage.log.truth.holds("a")) {
+      stage.clock.turn();
+      await Promise.resolve();
+    }
+    const closing = stage.hub.close();
+    for (const { story, refused } of [one, sink]) expect([story.at(-1), refused?.code]).toEqual(["1 a", "restart"]);
+    await stage.calm();
+    await Promise.all([closing, published]);
+  });
+
   test("leaves no reader behind, and no timer, and nothing goes on afterwards", async () => {
     const stage = new Stage();
     const [live, lagging] = [await stage.read(), await stage.read("now", { sink: new Sink({ room: 0 }) })];

@@ -84,11 +84,14 @@ describe("The public names", () => {
   test("of throughline/client", async () => {
     expect(await publicNames("client")).toMatchInlineSnapshot(`
       "
-      Channel
-      Client
       ThroughlineError
       connect
+      type Channel
+      type ChannelEvents
       type ChannelState
+      type Client
+      type ClientClock
+      type ClientEvents
       type ClientLimits
       type ConnectOptions
       type ConnectionState
@@ -208,18 +211,41 @@ describe("The public names", () => {
       parseFrom
       parsePosition
       readPosition
+      type AckFrame
       type Batch
+      type ByeFrame
       type Cancel
+      type ClientFrame
       type Clock
+      type ConnectedFrame
       type Entry
+      type EpochFrame
       type ErrorCode
+      type ErrorFrame
       type ErrorMeaning
+      type From
+      type GapFrame
+      type GapReason
+      type HeartbeatFrame
       type Kind
       type Level
       type Limits
+      type LiveFrame
+      type MessageFrame
+      type PingFrame
       type Position
+      type PublishFrame
       type Random
+      type RequestFrame
+      type ResponseFrame
+      type SendSignalFrame
+      type ServerFrame
+      type SignalFrame
       type Start
+      type SubscribeFrame
+      type SubscribedFrame
+      type UnsubscribeFrame
+      type UnsubscribedFrame
       withLimits
       "
     `);

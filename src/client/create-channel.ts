@@ -1,0 +1,272 @@
+import type { ThroughlineError } from "../protocol/error.ts";
+import { backoff } from "./backoff.ts";
+import type { Channel, ChannelEvents, ChannelState, Gap, Handler, Page, ReadOptions, SubscribeOptions } from "./channel.ts";
+import type { Connection } from "./connection.ts";
+import { attempt, createEmitter, type Subscription, subscription } from "./emitter.ts";
+import type { Environment } from "./environment.ts";
+import { formatFrom } from "./format-from.ts";
+import { REQUEST_SECONDS } from "./http.ts";
+import { mayRetry } from "./may-retry.ts";
+import { type Message, toMessage } from "./message.ts";
+import { disconnected } from "./pipe.ts";
+import { epochOf, offsetOf, positionOf } from "./position.ts";
+import { createReader, type Outcome, type Reader, type Sink } from "./reader.ts";
+import { type Published, type PublishOptions, pathOf } from "./upstream.ts";
+import type { Feed } from "./view.ts";
+
+/** Hears nothing, and is never full. */
+const DEAF: Sink = { take() {}, room: () => 1_000, end() {} };
+
+export function createChannel(name: string, connection: Connection, { clock, http, limits, random, report }: Environment): Channel {
+  const { upstream, open } = connection;
+  const emitter = createEmitter<ChannelEvents>(report);
+  const readers = new Set<Reader>();
+  /** How far the pipes have brought it: the line that readers join, of which none who has joined is behind. Null before it has begun. */
+  let line: string | null = null;
+  /** Where it begins; empty while the channel is on no pipe. */
+  let lineFrom = "";
+  let state: ChannelState = "closed";
+
+  const feed: Feed = {
+    from: () => (line ? `after:${line}` : lineFrom),
+    hear(view, frame) {
+      if (frame.type === "subscribed" && (frame.id ?? view.id) === view.id) {
+        const { position } = frame;
+        view.epoch = epochOf(position);
+        view.offset = offsetOf(position);
+        line ??= position;
+        // Two pipes were asked for "now" at once, and this one's now may be later than that of the other
+        each((reader) => {
+          reader.position ??= position;
+          return reader.mode === "joined" && reader.position < position ? null : false;
+        });
+        if (state === "subscribing") turn("catching-up");
+      }
+      // R14
+      if (view.offset < 0) return;
+      if (frame.type === undefined) {
+        const [offset, tag] = frame.id.split(".") as [string, string];
+        const message = toMessage(name, positionOf(view.epoch, offset, tag), frame);
+        view.offset = message.offset;
+        if (state === "gap") turn(view.live ? "live" : "catching-up");
+        if (message.offset === offsetOf(line as string) + 1) line = message.position;
+        return each((reader) => reader.offer(message)) ? "received" : "duplicates";
+      }
+      if (frame.type === "gap") {
+        view.epoch = epochOf(frame.resumeFrom);
+        view.offset = offsetOf(frame.resumeFrom);
+        if (!each((reader) => reader.skip(frame))) return;
+        line = frame.resumeFrom;
+        tellGap(frame);
+        return "gaps";
+      }
+      if (frame.type === "epoch") view.epoch = frame.epoch;
+      if (frame.type === "live") {
+        view.live = true;
+        turn("live");
+      }
+    },
+    isReady: ({ live, offset }) => live || offset >= offsetOf(line ?? ""),
+    turn,
+    signal: (signal) => void emitter.emit("signal", signal),
+    end: shut,
+  };
+
+  /** Brings something of a pipe to all. True if one took it. */
+  function each(bring: (reader: Reader) => Outcome): boolean {
+    let taken = false;
+    // A copy: a handler may begin another, for which this is not meant
+    for (const reader of [...readers]) {
+      const outcome = bring(reader);
+      if (outcome) taken = true;
+      if (outcome === null) doubt(reader);
+      else relieve(reader);
+    }
+    return taken;
+  }
+
+  function shut(error?: ThroughlineError): void {
+    for (const reader of readers) end(reader, error);
+  }
+
+  function turn(to: ChannelState): void {
+    if (state === to) return;
+    state = to;
+    emitter.emit("state", to);
+  }
+
+  function tellGap(gap: Gap): void {
+    turn("gap");
+    emitter.emit("gap", gap);
+  }
+
+  /** Begins a local subscription, and returns it and its end. */
+  function read(sink: Sink, { from = "now", signal }: ReadOptions = {}): readonly [Reader, () => void] {
+    const start = formatFrom(from);
+    const reader = createReader(start, sink, limits.iteratorCountMax / 2);
+    const stop = (): void => end(reader);
+    readers.add(reader);
+    open.add(shut);
+    signal?.addEventListener("abort", stop, reader.abort);
+    if (signal?.aborted || connection.error) end(reader, connection.error);
+    else if (!lineFrom) begin(reader);
+    else if (start === "now" && state === "live") reader.position = line;
+    else if (line || start !== lineFrom) resume(reader);
+    return [reader, stop];
+  }
+
+  function end(reader: Reader, error?: ThroughlineError): void {
+    if (!readers.delete(reader)) return;
+    reader.mode = "ended";
+    reader.abort.abort();
+    reader.sink.end(error);
+    rest();
+  }
+
+  /** Puts the channel on the connection's pipes, where this reader stands. */
+  function begin(reader: Reader): void {
+    reader.mode = "joined";
+    line = reader.position;
+    lineFrom = reader.from;
+    turn("subscribing");
+    connection.read(name, feed);
+  }
+
+  /** Takes it off, if nobody is on the line any more. */
+  function rest(): void {
+    const modes = [...readers].map(({ mode }) => mode);
+    if (!readers.size) open.delete(shut);
+    if (modes.includes("joined")) return;
+    if (lineFrom) connection.leave(name);
+    line = null;
+    lineFrom = "";
+    turn(modes.includes("reading") ? "catching-up" : readers.size ? "paused" : "closed");
+  }
+
+  function relieve(reader: Reader): void {
+    if (reader.mode === "ended" || reader.sink.room() > 0) return;
+    reader.mode = "paused";
+    rest();
+  }
+
+  /** What a pipe brings does not fit. Once more at the same position, and the pipe is not to be believed: it is cut, and asked again in a while. */
+  function doubt(reader: Reader): void {
+    if (reader.doubted === reader.position) throw disconnected();
+    reader.doubted = reader.position;
+    resume(reader);
+  }
+
+  function resume(reader: Reader): void {
+    reader.mode = "reading";
+    rest();
+    void catchUp(reader);
+  }
+
+  /** Pages of history until it meets the line; or, if there is no line, until there is nothing more, and then it is the line. */
+  async function catchUp(reader: Reader): Promise<void> {
+    const { from, sink } = reader;
+    const { signal } = reader.abort;
+    const pause = (ms: number): Promise<void> =>
+      new Promise((resolve) => {
+        signal.onabort = clock.after(ms, resolve);
+      });
+    let failures = 0;
+    while (reader.mode === "reading") {
+      try {
+        const { position } = reader;
+        // Half of what there is room for: the rest is for what the line brings meanwhile
+        const page = await getPage({ from: position ? `after:${position}` : from, limit: Math.ceil(sink.room() / 2) }, signal);
+        failures = 0;
+        if (page.gap) tellGap(page.gap);
+        page.messages.forEach(reader.take);
+        reader.position = page.position;
+        if (line) reader.meet(line);
+        // The line has not begun: look again in a while
+        else if (page.upToDate && lineFrom) throw disconnected();
+        else if (page.upToDate) begin(reader);
+        relieve(reader);
+      } catch (error) {
+        const { code, retryAfterMs = 0 } = disconnected(error);
+        if (!mayRetry(code)) return end(reader, disconnected(error));
+        await pause(Math.max(retryAfterMs, backoff(failures++, limits, random())));
+      }
+    }
+  }
+
+  async function getPage(query: object, signal: AbortSignal | undefined): Promise<Page> {
+    const page = (await http.json(pathOf("channels", name, query), REQUEST_SECONDS, { signal })) as Page;
+    return { ...page, messages: page.messages.map((told) => toMessage(name, told.position, told)) };
+  }
+
+  async function* messages<Data>(options?: ReadOptions): AsyncGenerator<Message<Data>, void, undefined> {
+    const queue: Message[] = [];
+    let over: ThroughlineError | true | undefined;
+    let wake = (): void => {};
+    const [reader, stop] = read(
+      {
+        take(message) {
+          queue.push(message);
+          wake();
+        },
+        room: () => limits.iteratorCountMax - queue.length,
+        end(error) {
+          over = error && error.code !== "closed" ? error : true;
+          wake();
+        },
+      },
+      options,
+    );
+    try {
+      while (over !== true) {
+        const message = queue.shift();
+        if (message) yield message as Message<Data>;
+        else if (over) throw over;
+        else {
+          if (reader.mode === "paused") resume(reader);
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+        }
+      }
+    } finally {
+      stop();
+    }
+  }
+
+  return {
+    name,
+    get state() {
+      return state;
+    },
+    get position() {
+      return line;
+    },
+    subscribe(event: unknown, handler?: unknown, options?: SubscribeOptions): Subscription {
+      if (typeof event !== "string") [event, handler, options] = [(handler as SubscribeOptions)?.event, event, handler as SubscribeOptions];
+      const take = (message: Message): void => {
+        if ((event ?? message.event) === message.event) attempt(handler as Handler<unknown>, message, report);
+      };
+      return subscription(read({ ...DEAF, take }, options)[1]);
+    },
+    messages,
+    [Symbol.asyncIterator]: messages,
+    publish(...given: unknown[]): Promise<Published> {
+      if (given.length < 2) given.unshift(undefined);
+      return upstream.publish(name, ...(given as [string | undefined, unknown, PublishOptions?]));
+    },
+    signal: (...given) => upstream.signal(name, ...given),
+    request: (...given) => upstream.request(name, ...given) as Promise<never>,
+    history({ from, before, limit, signal } = {}) {
+      return getPage({ from: from && formatFrom(from), before, limit }, signal) as Promise<never>;
+    },
+    on(event, handler) {
+      const { unsubscribe } = emitter.on(event, handler);
+      if (event !== "signal") return subscription(unsubscribe);
+      const [, stop] = read(DEAF);
+      return subscription(() => {
+        unsubscribe();
+        stop();
+      });
+    },
+  };
+}

@@ -1,0 +1,9 @@
+import { ThroughlineError } from "../protocol/error.ts";
+
+export function timedOut(): ThroughlineError {
+  return new ThroughlineError("timeout", "No answer in time.");
+}
+
+export function disconnected(cause?: unknown): ThroughlineError {
+  return cause instanceof ThroughlineError ? cause : new ThroughlineError("disconnected", "Connection cut.", { cause });
+}
