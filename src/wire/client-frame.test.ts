@@ -99,7 +99,7 @@ describe("A frame from a client", () => {
       ["[", "]"],
       ['{"a":', "}"],
     ] as const) {
-      const bomb = open.repeat(500_000) + "1" + close.repeat(500_000);
+      const bomb = `${open.repeat(500_000)}1${close.repeat(500_000)}`;
       expect(() => readClientFrame(`{"type":"publish","channel":"a","data":${bomb}}`)).toThrow(failure("bad_json"));
       expect(() => readClientFrame(open.repeat(500_000))).toThrow(failure("bad_json"));
     }

@@ -40,7 +40,7 @@ describe("The depth of JSON", () => {
   test("is refused beyond its bound, and only there", () => {
     expect(() => checkJsonDepth(nested(JSON_DEPTH_MAX))).not.toThrow();
     expect(() => checkJsonDepth(nested(JSON_DEPTH_MAX + 1))).toThrow(badJson);
-    expect(() => checkJsonDepth('{"a":'.repeat(JSON_DEPTH_MAX + 1) + "1" + "}".repeat(JSON_DEPTH_MAX + 1))).toThrow(badJson);
+    expect(() => checkJsonDepth(`${'{"a":'.repeat(JSON_DEPTH_MAX + 1)}1${"}".repeat(JSON_DEPTH_MAX + 1)}`)).toThrow(badJson);
     expect(() => checkJsonDepth("[".repeat(5_000_000))).toThrow(badJson);
   });
 

@@ -212,7 +212,10 @@ export class FakeServer {
 
   #subscribe(pipe: FakePipe, channel: string, from: string, id: number | undefined): void {
     const code = this.faults.forbidden.get(channel);
-    if (code) return this.#write(pipe, { type: "error", code, message: code, channel, id } as ServerFrame);
+    if (code) {
+      this.#write(pipe, { type: "error", code, message: code, channel, id } as ServerFrame);
+      return;
+    }
     const position = this.#start(channel, from);
     pipe.readers.set(channel, { position, epoch: position.slice(0, 20), live: false });
     this.#write(pipe, { type: "subscribed", channel, position, ...(id === undefined ? {} : { id }) });
@@ -389,7 +392,10 @@ export class FakeServer {
     const bearer = protocols.find((one) => one.startsWith("throughline.bearer."))?.slice(19) ?? null;
     const token = bearer && Buffer.from(bearer, "base64url").toString();
     this.tokens.push(token);
-    if (this.faults.noWebSocket) return socket.shut();
+    if (this.faults.noWebSocket) {
+      socket.shut();
+      return;
+    }
     const pipe: FakePipe = {
       transport: "websocket",
       token,
@@ -416,8 +422,8 @@ export class FakeServer {
     if (frame.type === "request") this.#write(pipe, { type: "response", id, data: { asked: frame.data } });
     if (frame.type !== "publish") return;
     const { error, ...stored } = this.#store(frame);
-    if (this.faults.loseAcks) return pipe.end();
-    this.#write(pipe, (error ? { type: "error", id, channel, ...(error as object) } : { type: "ack", id, ...stored }) as ServerFrame);
+    if (this.faults.loseAcks) pipe.end();
+    else this.#write(pipe, (error ? { type: "error", id, channel, ...(error as object) } : { type: "ack", id, ...stored }) as ServerFrame);
   }
 }
 
