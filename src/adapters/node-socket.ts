@@ -2,7 +2,7 @@ import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { type RawData, WebSocket, WebSocketServer } from "ws";
 import { ERRORS, ThroughlineError } from "../protocol/error.ts";
-import { tellable } from "../transports/answer.ts";
+import { byeFrame, tellable } from "../transports/answer.ts";
 import type { Endpoint } from "../transports/endpoint.ts";
 import { credentialsOf } from "../transports/endpoint.ts";
 import type { Socket, SocketPipe } from "../transports/websocket.ts";
@@ -57,13 +57,28 @@ export class SocketAcceptor {
       const { pipe, channels } = await this.#endpoint.socket({ ...asked, token, query });
       if (socket.destroyed) return;
       this.#server.handleUpgrade(req, socket, head, (ws) => open(ws, socket, pipe, channels));
-    } catch (error) {
-      refuse(
-        socket,
-        tellable(error, (sentence) => this.#endpoint.hub.warn(sentence)),
-      );
+    } catch (thrown) {
+      const error = tellable(thrown, (sentence) => this.#endpoint.hub.warn(sentence));
+      // A page is not shown the answer to an upgrade, and would try again for ever: our client is let in to be told.
+      if (UNKNOWN.has(error.code) && offersProtocol(header("sec-websocket-protocol"))) {
+        this.#server.handleUpgrade(req, socket, head, (ws) => dismiss(ws, error));
+      } else refuse(socket, error);
     }
   }
+}
+
+/** What a client can mend by a fresh token. */
+const UNKNOWN: ReadonlySet<string> = new Set(["unauthenticated", "expired"]);
+
+/** Says why, and closes. */
+function dismiss(ws: WebSocket, error: ThroughlineError): void {
+  ws.on("error", ignore);
+  ws.send(JSON.stringify(byeFrame(error)));
+  ws.close(ERRORS[error.code].close, error.code);
+}
+
+function offersProtocol(protocols: string | null): boolean {
+  return (protocols ?? "").split(",").some((offered) => offered.trim() === PROTOCOL);
 }
 
 /** RFC 6455 §4.2.1, as far as we answer it in our own words. */

@@ -4,11 +4,12 @@ import type { MessageFrame, ServerFrame } from "../protocol/frame.ts";
 import { type Choice, chooseTransport, TALK_MIN } from "./choose-transport.ts";
 import { type Happening, START, step } from "./connection-state.ts";
 import type { Environment } from "./environment.ts";
+import { disconnected, timedOut } from "./faults.ts";
 import { openLongPoll } from "./long-poll-pipe.ts";
 import { mayRetry } from "./may-retry.ts";
 import type { Transport } from "./options.ts";
 import { watchPage } from "./page-events.ts";
-import { type Ask, disconnected, type OpenPipe, type Pipe, type PipeHost, timedOut } from "./pipe.ts";
+import type { Ask, OpenPipe, Pipe, PipeHost } from "./pipe.ts";
 import { openSse } from "./sse-pipe.ts";
 import { type Carrier, createUpstream, type Upstream } from "./upstream.ts";
 import type { Feed, ReadingFrame, View } from "./view.ts";
@@ -233,8 +234,8 @@ export function createConnection(environment: Environment, wanted: Transport | "
       // One that may pass is a cut like any other: all channels come back at their positions
       if (mayRetry(error.code)) return ended(attached, error);
       views.delete(channel);
-      feed.end(error);
       report(error);
+      feed.end(error);
     } else {
       const outcome = feed.hear(view, frame as ReadingFrame);
       if (outcome) counts[outcome]++;

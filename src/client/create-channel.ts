@@ -4,11 +4,11 @@ import type { Channel, ChannelEvents, ChannelState, Gap, Handler, Page, ReadOpti
 import type { Connection } from "./connection.ts";
 import { attempt, createEmitter, type Subscription, subscription } from "./emitter.ts";
 import type { Environment } from "./environment.ts";
+import { disconnected } from "./faults.ts";
 import { formatFrom } from "./format-from.ts";
 import { REQUEST_SECONDS } from "./http.ts";
 import { mayRetry } from "./may-retry.ts";
 import { type Message, toMessage } from "./message.ts";
-import { disconnected } from "./pipe.ts";
 import { epochOf, offsetOf, positionOf } from "./position.ts";
 import { createReader, type Outcome, type Reader, type Sink } from "./reader.ts";
 import { type Published, type PublishOptions, pathOf } from "./upstream.ts";
@@ -110,7 +110,8 @@ export function createChannel(name: string, connection: Connection, { clock, htt
     signal?.addEventListener("abort", stop, reader.abort);
     if (signal?.aborted || connection.error) end(reader, connection.error);
     else if (!lineFrom) begin(reader);
-    else if (start === "now" && state === "live") reader.position = line;
+    // One that takes nothing may stand anywhere, and need not ask for history
+    else if (sink === DEAF || (start === "now" && state === "live")) reader.position = line;
     else if (line || start !== lineFrom) resume(reader);
     return [reader, stop];
   }

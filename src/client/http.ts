@@ -1,6 +1,6 @@
 import { ThroughlineError } from "../protocol/error.ts";
+import { timedOut } from "./faults.ts";
 import type { ConnectOptions } from "./options.ts";
-import { timedOut } from "./pipe.ts";
 import { type ClientClock, systemFetch } from "./system.ts";
 
 export interface Call {

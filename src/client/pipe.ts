@@ -1,4 +1,3 @@
-import { ThroughlineError } from "../protocol/error.ts";
 import type { ServerFrame } from "../protocol/frame.ts";
 import type { Environment } from "./environment.ts";
 
@@ -34,11 +33,3 @@ export interface PipeHost {
 }
 
 export type OpenPipe = (host: PipeHost, environment: Environment) => Pipe;
-
-export function timedOut(): ThroughlineError {
-  return new ThroughlineError("timeout", "No answer in time.");
-}
-
-export function disconnected(cause?: unknown): ThroughlineError {
-  return cause instanceof ThroughlineError ? cause : new ThroughlineError("disconnected", "Connection cut.", { cause });
-}

@@ -7,10 +7,11 @@ import { encodeBase64 } from "./bytes.ts";
 import { TALK_MIN } from "./choose-transport.ts";
 import type { ConnectionState } from "./connection-state.ts";
 import type { Environment } from "./environment.ts";
+import { disconnected } from "./faults.ts";
 import { REQUEST_SECONDS, within } from "./http.ts";
 import { mayRetry } from "./may-retry.ts";
 import { createOutbox, type Waiting } from "./outbox.ts";
-import { disconnected, type Pipe } from "./pipe.ts";
+import type { Pipe } from "./pipe.ts";
 
 /** What a publish came to. */
 export interface Published {

@@ -2,7 +2,11 @@ import { expect, test } from "vitest";
 import { PLOTS, play } from "./story.ts";
 
 /** Seeds that failed once, and why. */
-const FAILED: readonly { readonly seed: number; readonly why: string }[] = [];
+const FAILED: readonly { readonly seed: number; readonly why: string }[] = [
+  { seed: 784, why: "a channel goes on only from a head that is certain: not while the log still has to explain a change" },
+  { seed: 1868, why: "a page is shared by readers of one position, not of one offset" },
+  { seed: 97, why: "a look at the log that failed is repeated, though nothing more is told" },
+];
 
 const SEEDS = Number(process.env["SEEDS"] ?? 6_000);
 /** One seed alone: what a failure prints. */
