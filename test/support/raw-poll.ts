@@ -84,9 +84,7 @@ export class FramesPollReader extends LongPoll {
   }
 
   protected take({ json }: Answer): void {
-    const first = this.inbox.positions.size === 0;
     for (const frame of json.frames) this.frames.take(frame);
-    if (first && this.inbox.positions.size === 0 && this.frames.refused.size > 0) void this.frames.ready();
   }
 
   override async open(): Promise<this> {
