@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // Finds the programs that the tests start, and installs what is missing where it may (root on Debian or Ubuntu).
 //
-//   node scripts/need.js            everything in the table
+//   node scripts/need.js            what `npm test` needs
+//   node scripts/need.js fault      what `npm run fault` needs
 //   node scripts/need.js chromium   only this
 //
 // It needs nothing but Node, since it runs before `npm ci`. With CI=true a missing program is an error: nothing may be skipped.
@@ -11,7 +12,7 @@ import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /**
- * Name: the commands it may have (the first one found is taken), its Debian package, and what it is for.
+ * Name: the commands it may have (the first one found is taken), its Debian package, and what it is for. `only`: what alone needs it.
  * A new need is a new row; `test/support/need.ts` gives its path to a test.
  */
 const NEEDS = {
@@ -20,15 +21,28 @@ const NEEDS = {
     apt: "chromium",
     purpose: "the tests of the client in a browser",
   },
+  firefox: { commands: ["firefox-esr", "firefox"], apt: "firefox-esr", purpose: "the tests of the client in a browser" },
+  nginx: { commands: ["nginx"], apt: "nginx-light", purpose: "the tests behind a proxy" },
+  haproxy: { commands: ["haproxy"], apt: "haproxy", purpose: "the tests behind a proxy" },
+  caddy: { commands: ["caddy"], apt: "caddy", purpose: "the tests behind a proxy" },
+  apache: { commands: ["apache2"], apt: "apache2", purpose: "the tests behind a proxy" },
+  varnish: { commands: ["varnishd"], apt: "varnish", purpose: "the tests behind a proxy" },
   prlimit: { commands: ["prlimit"], apt: "util-linux", purpose: "the tests of a full disk" },
   strace: { commands: ["strace"], apt: "strace", purpose: "the tests of a disk that fails" },
+  ip: { commands: ["ip"], apt: "iproute2", purpose: "the faults of a network", only: "fault" },
+  ss: { commands: ["ss"], apt: "iproute2", purpose: "the faults of a network", only: "fault" },
+  nft: { commands: ["nft"], apt: "nftables", purpose: "the faults of a network", only: "fault" },
+  tc: { commands: ["tc"], apt: "iproute2", purpose: "the faults of a network", only: "fault" },
+  faketime: { commands: ["faketime"], apt: "faketime", purpose: "the faults of a clock", only: "fault" },
+  "mkfs.ext4": { commands: ["mkfs.ext4"], apt: "e2fsprogs", purpose: "the faults of a disk", only: "fault" },
+  fsfreeze: { commands: ["fsfreeze"], apt: "util-linux", purpose: "the faults of a disk", only: "fault" },
 };
 
 // Servers live in sbin, which is not on everybody's PATH.
 const FOLDERS = [...(process.env.PATH ?? "").split(delimiter), "/usr/local/sbin", "/usr/sbin", "/sbin"];
 
 /** `THROUGHLINE_CHROMIUM=/opt/chrome/chrome` names a program that is not on the PATH. */
-const variableOf = (name) => `THROUGHLINE_${name.toUpperCase().replaceAll("-", "_")}`;
+const variableOf = (name) => `THROUGHLINE_${name.toUpperCase().replaceAll(/[-.]/g, "_")}`;
 
 function rowOf(name) {
   if (!Object.hasOwn(NEEDS, name)) throw new Error(`scripts/need.js knows no ${name}. It knows ${Object.keys(NEEDS).join(", ")}.`);
@@ -78,6 +92,16 @@ function install(packages) {
   return apt(...words) || (apt("update") && apt(...words));
 }
 
+/** A name stands for itself, and what is the `only` of some rows for all of these; nothing for all rows without one. */
+function namesOf(words) {
+  const names = Object.keys(NEEDS);
+  if (words.length === 0) return names.filter((name) => NEEDS[name].only === undefined);
+  return words.flatMap((word) => {
+    const own = names.filter((name) => NEEDS[name].only === word);
+    return own.length > 0 ? own : [word];
+  });
+}
+
 function main(names) {
   let missing = names.filter((name) => find(name) === null);
   // A program named by the environment is the person's own affair.
@@ -97,6 +121,5 @@ function main(names) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const names = process.argv.slice(2);
-  process.exitCode = main(names.length > 0 ? names : Object.keys(NEEDS));
+  process.exitCode = main(namesOf(process.argv.slice(2)));
 }
