@@ -1,13 +1,15 @@
 import { resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Followers } from "../../core/followers.ts";
 import type { Appended, Draft, Log, LogContext, Page, PageLimit, Retention, Told } from "../../core/log.ts";
 import { ThroughlineError } from "../../protocol/error.ts";
 import { checkData } from "./check.ts";
 import { checkFormat, prepareDirectory } from "./directory.ts";
+import { Environment } from "./environment.ts";
 import { type Owner, own } from "./owner.ts";
 import { readPage } from "./page.ts";
 import { Sweeper } from "./sweeper.ts";
-import { Writer } from "./writer.ts";
+import { type Medium, Writer } from "./writer.ts";
 
 /** What disk keeps of a channel where the application names nothing else. */
 export const DISK_RETENTION: Retention = { countMax: 1_000_000, bytesMax: 256 * 1024 * 1024, secondsMax: 7 * 24 * 60 * 60 };
@@ -53,7 +55,7 @@ class DiskEngine implements Log {
     try {
       checkFormat(this.#directory);
       await checkData(this.#directory);
-      const writer = new Writer(this.#directory, context, this.#followers);
+      const writer = new Writer(this.#directory, mediumOf(this.#directory), context, this.#followers);
       const sweeper = new Sweeper(writer, context, (channel) => context.retain(channel, this.retention));
       this.#opened = { context, owner, writer, sweeper };
     } catch (error) {
@@ -79,8 +81,8 @@ class DiskEngine implements Log {
   async read(channel: string, after: number, limit: PageLimit): Promise<Page> {
     const { context, writer } = this.#use("restart");
     checkName(channel);
-    const environment = await writer.environment();
-    return readPage(environment, channel, after, limit, context.retain(channel, this.retention), context.clock.now());
+    const store = await writer.store();
+    return readPage(store, channel, after, limit, context.retain(channel, this.retention), context.clock.now());
   }
 
   follow(channel: string, follower: (told: Told) => void): () => void {
@@ -107,6 +109,14 @@ class DiskEngine implements Log {
     if (this.#opened !== null) return this.#opened;
     throw new ThroughlineError(code, `The log in ${this.#directory} is not open: nothing was stored or read. Open it first.`);
   }
+}
+
+function mediumOf(directory: string): Medium {
+  return {
+    open: () => new Environment(directory),
+    elapsed: () => performance.now(),
+    pause: async (ms) => void (ms === 0 ? await new Promise(setImmediate) : await sleep(ms)),
+  };
 }
 
 function checkName(channel: string): void {

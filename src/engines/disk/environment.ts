@@ -9,6 +9,19 @@ export interface Row {
   readonly value: Buffer;
 }
 
+/** Tables of bytes, of which a commit changes all that it names or none: what the decisions of this engine rest on. `Environment` is the one on a disk. */
+export interface Store {
+  /** The value; undefined if there is none. What is read in one turn of the event loop, without an await, is of one moment. */
+  get(table: Table, key: Buffer): Buffer | undefined;
+  /** Up to `limit` rows from `start` on, before `end`, in the order of their keys. */
+  rows(table: Table, start: Buffer, end: Buffer, limit: number): Row[];
+  /** The same without the values, which may be large. */
+  keys(table: Table, start: Buffer, end: Buffer, limit: number): Buffer[];
+  /** Makes all writes, or none. Resolves once they are synced to the disk. Rejects with a `CommitError`. One at a time. */
+  commit(writes: readonly Write[]): Promise<void>;
+  close(): Promise<void>;
+}
+
 /** A commit that failed. Nothing of it stands unless `uncertain`. */
 export class CommitError extends Error {
   override readonly name = "CommitError";
@@ -31,7 +44,7 @@ export class CommitError extends Error {
  * stands, and the same places are written afresh by the next commit, so no fsync is tried twice on pages that the kernel has given up. If the meta
  * page itself fails, LMDB marks the environment as dead (MDB_PANIC), which `commit` finds by reading: then the outcome is uncertain until it is opened anew.
  */
-export class Environment {
+export class Environment implements Store {
   readonly #room: Room;
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #tables: Record<Table, Database<Buffer, Buffer>>;
@@ -60,12 +73,11 @@ export class Environment {
     }
   }
 
-  /** A copy of the value; undefined if there is none. What is read in one turn of the event loop, without an await, is of one moment. */
+  /** A copy of the value. */
   get(table: Table, key: Buffer): Buffer | undefined {
     return this.#tables[table].getBinary(key);
   }
 
-  /** Up to `limit` rows from `start` on, before `end`, in the order of their keys. */
   rows(table: Table, start: Buffer, end: Buffer, limit: number): Row[] {
     const rows: Row[] = [];
     for (const { key, value } of this.#tables[table].getRange({ start, end, limit, snapshot: true })) {
@@ -74,12 +86,10 @@ export class Environment {
     return rows;
   }
 
-  /** The same without the values, which may be large. */
   keys(table: Table, start: Buffer, end: Buffer, limit: number): Buffer[] {
     return [...this.#tables[table].getKeys({ start, end, limit })].map((key) => Buffer.from(key));
   }
 
-  /** Makes all writes, or none. Resolves once they are synced to the disk. Rejects with a `CommitError`. One at a time. */
   async commit(writes: readonly Write[]): Promise<void> {
     try {
       this.#room.takeFor(writes);

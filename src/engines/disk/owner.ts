@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, readlinkSync, statSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -60,13 +61,15 @@ export async function own(directory: string): Promise<Owner> {
 }
 
 function hold(path: string, holder: Holder): Owner {
-  const heart = setInterval(() => {
-    try {
-      const now = new Date();
-      utimesSync(path, now, now);
-    } catch {
-      // a disk that fails now is told of by the next commit
-    }
+  let isBeating = false;
+  const heart = setInterval(async () => {
+    // on a disk that hangs a beat takes as long as it hangs: not on the event loop, and one at a time
+    if (isBeating) return;
+    isBeating = true;
+    const now = new Date();
+    // a disk that fails now is told of by the next commit
+    await utimes(path, now, now).catch(() => {});
+    isBeating = false;
   }, HEARTBEAT_MS);
   heart.unref();
   return {

@@ -1,7 +1,7 @@
 import type { LogContext, Retention } from "../../core/log.ts";
 import { isKeyKept, isPastAge } from "../../core/retention.ts";
 import type { Cancel } from "../../protocol/clock.ts";
-import type { Environment } from "./environment.ts";
+import type { Store } from "./environment.ts";
 import { idKey, readJson } from "./record.ts";
 import type { Stand } from "./stand.ts";
 import { markOf } from "./tables.ts";
@@ -41,9 +41,9 @@ export class Sweeper {
   async #turn(start: Buffer): Promise<void> {
     let next: Buffer | null = null;
     try {
-      const environment = await this.#writer.environment();
-      if (start === FIRST_KEY) await this.#purge(environment);
-      next = await this.#sweep(environment, start);
+      const store = await this.#writer.store();
+      if (start === FIRST_KEY) await this.#purge(store);
+      next = await this.#sweep(store, start);
     } catch (error) {
       if (!this.#isStopped)
         this.#context.warn(`Old messages could not be deleted; it is tried again in ${SWEEP_SECONDS} s. ${(error as Error).message}`);
@@ -52,10 +52,10 @@ export class Sweeper {
     else this.#later(TURN_PAUSE_MS, next);
   }
 
-  async #sweep(environment: Environment, start: Buffer): Promise<Buffer | null> {
-    const rows = environment.rows("channels", start, LAST_KEY, CHANNELS_PER_TURN_MAX);
+  async #sweep(store: Store, start: Buffer): Promise<Buffer | null> {
+    const rows = store.rows("channels", start, LAST_KEY, CHANNELS_PER_TURN_MAX);
     const stands = rows.map(({ key, value }) => [key.toString(), readJson<Stand>(key, value, `The head of channel ${key}`)] as const);
-    const due = stands.filter(([channel, stand]) => this.#isDue(environment, channel, stand));
+    const due = stands.filter(([channel, stand]) => this.#isDue(store, channel, stand));
     for (const [channel] of due) {
       const retention = this.#retentionOf(channel);
       while (!this.#isStopped && (await this.#writer.submit(0, (transaction) => transaction.sweep(channel, retention)))) {}
@@ -65,15 +65,15 @@ export class Sweeper {
     return last === undefined || rows.length < CHANNELS_PER_TURN_MAX ? null : Buffer.concat([last.key, FIRST_KEY]);
   }
 
-  #isDue(environment: Environment, channel: string, stand: Stand): boolean {
+  #isDue(store: Store, channel: string, stand: Stand): boolean {
     const nowMs = this.#context.clock.now();
     if (stand.lowest < stand.first) return true;
     if (stand.oldestKey !== null && !isKeyKept(stand.oldestKey, stand.first, nowMs, this.#context.keySecondsMin)) return true;
-    return stand.first <= stand.top && isPastAge(markOf(environment, channel, stand.id, stand.first).at, nowMs, this.#retentionOf(channel));
+    return stand.first <= stand.top && isPastAge(markOf(store, channel, stand.id, stand.first).at, nowMs, this.#retentionOf(channel));
   }
 
-  async #purge(environment: Environment): Promise<void> {
-    for (const key of environment.keys("removed", idKey(0), LAST_KEY, CHANNELS_PER_TURN_MAX)) {
+  async #purge(store: Store): Promise<void> {
+    for (const key of store.keys("removed", idKey(0), LAST_KEY, CHANNELS_PER_TURN_MAX)) {
       const id = key.readUIntBE(0, 6);
       while (!this.#isStopped && (await this.#writer.submit(0, (transaction) => transaction.purge(id)))) {}
     }

@@ -1,5 +1,5 @@
 import type { Entry } from "../../protocol/entry.ts";
-import type { Environment } from "./environment.ts";
+import type { Store } from "./environment.ts";
 import { damaged, type EntryMark, offsetKey, readEntry, readJson, readMark } from "./record.ts";
 import type { Stand } from "./stand.ts";
 
@@ -14,28 +14,28 @@ export interface About {
 
 export const ABOUT_KEY = Buffer.from("state");
 
-export function readAbout(environment: Environment): About | null {
-  const value = environment.get("about", ABOUT_KEY);
+export function readAbout(store: Store): About | null {
+  const value = store.get("about", ABOUT_KEY);
   return value === undefined ? null : readJson<About>(ABOUT_KEY, value, "The state of the directory");
 }
 
-export function readStand(environment: Environment, channel: string): Stand | null {
+export function readStand(store: Store, channel: string): Stand | null {
   const key = Buffer.from(channel);
-  const value = environment.get("channels", key);
+  const value = store.get("channels", key);
   return value === undefined ? null : readJson<Stand>(key, value, `The head of channel ${JSON.stringify(channel)}`);
 }
 
-export function markOf(environment: Environment, channel: string, id: number, offset: number): EntryMark {
+export function markOf(store: Store, channel: string, id: number, offset: number): EntryMark {
   const key = offsetKey(id, offset);
-  const value = environment.get("entries", key);
+  const value = store.get("entries", key);
   const mark = value === undefined ? null : readMark(key, value);
   if (mark === null) throw damagedEntry(channel, offset);
   return mark;
 }
 
-export function entryOf(environment: Environment, channel: string, id: number, offset: number): Entry {
+export function entryOf(store: Store, channel: string, id: number, offset: number): Entry {
   const key = offsetKey(id, offset);
-  const value = environment.get("entries", key);
+  const value = store.get("entries", key);
   const entry = value === undefined ? null : readEntry(key, value, offset);
   if (entry === null) throw damagedEntry(channel, offset);
   return entry;

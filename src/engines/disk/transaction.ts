@@ -3,7 +3,7 @@ import type { Appended, Draft, LogContext, Retention, Told } from "../../core/lo
 import { firstKept, isKeyKept, isPastAge, isTooLarge, type KnownKey } from "../../core/retention.ts";
 import type { Entry } from "../../protocol/entry.ts";
 import { makeEpoch, TAG_LENGTH } from "../../protocol/position.ts";
-import type { Environment } from "./environment.ts";
+import type { Store } from "./environment.ts";
 import {
   DIGEST_BYTES,
   digestKey,
@@ -57,7 +57,7 @@ interface Open {
  * There is one at a time and one process, so what it reads cannot change under it.
  */
 export class Transaction {
-  readonly #environment: Environment;
+  readonly #tables: Store;
   readonly #context: LogContext;
   readonly #cached: (channel: string) => Stand | undefined;
   readonly #channels = new Map<string, Open>();
@@ -65,8 +65,8 @@ export class Transaction {
   readonly #nowMs: number;
   #about: About;
 
-  constructor(environment: Environment, context: LogContext, about: About, cached: (channel: string) => Stand | undefined) {
-    this.#environment = environment;
+  constructor(tables: Store, context: LogContext, about: About, cached: (channel: string) => Stand | undefined) {
+    this.#tables = tables;
     this.#context = context;
     this.#about = about;
     this.#cached = cached;
@@ -109,7 +109,7 @@ export class Transaction {
   purge(id: number): boolean {
     let isMore = false;
     for (const table of ["entries", "keys", "ages"] as const) {
-      const keys = this.#environment.keys(table, idKey(id), idKey(id + 1), ROWS_PURGED_MAX);
+      const keys = this.#tables.keys(table, idKey(id), idKey(id + 1), ROWS_PURGED_MAX);
       for (const key of keys) this.#delete(table, key);
       isMore ||= keys.length === ROWS_PURGED_MAX;
     }
@@ -201,7 +201,7 @@ export class Transaction {
     const pending = open.keys.get(digest.toString("latin1"));
     if (pending !== undefined) return pending;
     const key = digestKey(stand.id, digest);
-    const value = this.#environment.get("keys", key);
+    const value = this.#tables.get("keys", key);
     return value === undefined ? undefined : readJson<KnownKey>(key, value, `A key of channel ${JSON.stringify(open.channel)}`);
   }
 
@@ -232,7 +232,7 @@ export class Transaction {
   #mark(open: Open, stand: Stand, offset: number): EntryMark {
     let mark = open.marks.get(offset);
     if (mark === undefined) {
-      mark = markOf(this.#environment, open.channel, stand.id, offset);
+      mark = markOf(this.#tables, open.channel, stand.id, offset);
       open.marks.set(offset, mark);
     }
     return mark;
@@ -266,7 +266,7 @@ export class Transaction {
   #oldestAges(open: Open, stand: Stand, countMax: number): Age[] {
     const from = stand.oldestKey?.offset ?? 0;
     const ages: Age[] = [];
-    for (const { key, value } of this.#environment.rows(
+    for (const { key, value } of this.#tables.rows(
       "ages",
       offsetKey(stand.id, from),
       idKey(stand.id + 1),
@@ -291,7 +291,7 @@ export class Transaction {
   #open(channel: string): Open {
     const known = this.#channels.get(channel);
     if (known !== undefined) return known;
-    const committed = this.#cached(channel) ?? readStand(this.#environment, channel);
+    const committed = this.#cached(channel) ?? readStand(this.#tables, channel);
     const stand = committed === null ? null : { ...committed };
     const open: Open = {
       channel,
