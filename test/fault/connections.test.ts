@@ -68,7 +68,7 @@ test(`[D2] [D4] [D10] N1: every connection cut ${CUTS} times under load: nothing
   }
   await stop();
   const tally = await crew.judge();
-  const control = await bare.judge(stage.server.url);
+  const control = bare.judge(crew);
   const what = `all connections cut, by RST and FIN in turn, under 200 messages/s; back after at most ${Math.round(worstMs)} ms`;
   const seconds = Math.round((performance.now() - began) / 1_000);
   record("N1", { what, injections: cuts, ...tally, control: `${control.lost} lost by a loop without Last-Event-ID`, seconds, seed });
@@ -76,6 +76,7 @@ test(`[D2] [D4] [D10] N1: every connection cut ${CUTS} times under load: nothing
   expect(tally.delivered).toBe(readers.length * crew.sent);
   for (const { counts, transport } of readers) if (transport !== "long-poll") expect(counts.reconnects).toBeGreaterThanOrEqual(CUTS - 1);
   expect(control.lost, "the test can see a loss").toBeGreaterThan(0);
+  expect(control.found).toContain("silent-gap");
 });
 
 const SLOWNESS = [
@@ -109,7 +110,7 @@ test("[D2] N7: bytes that come late, through a narrow line, in pieces of 1 to 7,
   await stop();
   proxy.heal();
   const tally = await crew.judge();
-  const control = await doubling.judge(stage.server.url);
+  const control = doubling.judge(crew);
   const seconds = Math.round((performance.now() - began) / 1_000);
   const what =
     "delay with jitter, narrow bandwidth, pieces of 1 to 7 bytes, and all of it, in both directions, changed in mid-stream, each with a cut";
@@ -118,6 +119,7 @@ test("[D2] N7: bytes that come late, through a narrow line, in pieces of 1 to 7,
   expect(tally, `seed ${seed}`).toMatchObject(CLEAN);
   expect(tally.delivered).toBe(readers.length * crew.sent);
   expect(control.twice, "the test can see a duplicate").toBeGreaterThan(0);
+  expect(control.found).toContain("duplicate");
 });
 
 const THAWS = 10;
@@ -164,11 +166,12 @@ test(`[D2] [D6] N8: a connection that froze and thaws after its client came back
   }
   await crew.publish(publisher, 20);
   const tally = await crew.judge();
-  const control = await naive.judge(server.url);
+  const control = naive.judge(crew);
   const seconds = Math.round((performance.now() - began) / 1_000);
   const what =
     "the old connection held in both directions, its client back on another by a switch or by silence, then thawed with what it held";
   record("N8", { what, injections: twins, ...tally, control: `${control.twice} twice by a page that passes on both`, seconds, seed });
   expect(tally, `seed ${seed}`).toMatchObject({ ...CLEAN, delivered: crew.sent });
   expect(control.twice, "the test can see a duplicate").toBeGreaterThanOrEqual(THAWS * 20);
+  expect(control.found).toContain("duplicate");
 });

@@ -1,5 +1,6 @@
 import { createParser } from "eventsource-parser";
 import { type Client, type ConnectOptions, connect, type Published, type Transport } from "../../src/client.ts";
+import { check, type ViolationName } from "../check/checker.ts";
 import { Chronicle, type Tally } from "./chronicle.ts";
 import { demand, open } from "./http.ts";
 import { offsetOf } from "./inbox.ts";
@@ -27,8 +28,9 @@ export class Crew {
   /** `direct`: the server itself, past all faults. A first message is published, so that every reader has a place to begin at. */
   static async meet(direct: string): Promise<Crew> {
     const crew = new Crew(direct);
-    const { json } = await demand(`${direct}/channels/${CHANNEL}`, { method: "POST", body: { first: true } });
-    crew.#start = json.position;
+    const data = { first: true };
+    const send = async () => storedOf((await demand(`${direct}/channels/${CHANNEL}`, { method: "POST", body: data })).json);
+    crew.#start = (await crew.chronicle.publish(CHANNEL, data, send))?.position ?? "";
     return crew;
   }
 
@@ -86,7 +88,7 @@ export class Crew {
     return this.#sent;
   }
 
-  /** All faults are over: waits until every client has everything, reads the log, and says what it came to. */
+  /** All faults are over: waits until every client has everything, reads the log, and says what it came to. Throws what the checker finds. */
   async judge(patienceMs = 20_000): Promise<Tally> {
     this.chronicle.calm();
     const { json } = await demand(`${this.#direct}/channels/${CHANNEL}?from=last:1`, { headers: { accept: "application/json" } });
@@ -94,6 +96,8 @@ export class Crew {
     const { offsets } = this.chronicle;
     for (const cid of offsets.keys()) await until(`${cid} has come to ${head}`, () => (offsets.get(cid) ?? 0) >= head, patienceMs);
     await this.chronicle.final(this.#direct, CHANNEL);
+    const { violations } = check(this.chronicle.events);
+    if (violations.length > 0) throw new Error(`The checker found:\n${violations.map(({ sentence }) => sentence).join("\n")}`);
     return this.chronicle.tally();
   }
 
@@ -131,10 +135,14 @@ export class BareLoop {
     this.#end();
   }
 
-  /** What it came to, against the log as it is now. */
-  async judge(direct: string): Promise<Tally> {
-    await this.chronicle.final(direct, CHANNEL);
-    return this.chronicle.tally();
+  /** What it came to, in the story of a crew that was judged: counted, and by the names of what the checker finds. */
+  judge(crew: Crew): Tally & { readonly found: readonly ViolationName[] } {
+    const { events } = crew.chronicle;
+    const final = events.findLast((event) => event.type === "final");
+    if (final !== undefined) this.chronicle.write(final);
+    const all = [...events, ...this.chronicle.events.filter((event) => event !== final)].sort((a, b) => a.t - b.t);
+    const found = new Set(check(all, { violationsMax: 1 }).violations.map(({ name }) => name));
+    return { ...this.chronicle.tally(), found: [...found] };
   }
 
   async #run(): Promise<void> {
@@ -162,4 +170,16 @@ export class BareLoop {
       await new Promise((resolve) => setTimeout(resolve, TICK_MS));
     }
   }
+}
+
+export function storedOf({
+  position,
+  level,
+  duplicate = false,
+}: {
+  position: string;
+  level: Published["level"];
+  duplicate?: boolean;
+}): Published {
+  return { position, level, duplicate };
 }
