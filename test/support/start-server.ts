@@ -30,8 +30,12 @@ export type ServerOptions = Omit<ThroughlineOptions, "engine" | "warn">;
 /** How long a stopped server waits for connections that do not close by themselves. */
 const CLOSING_MS = 2_000;
 
-/** A real server on a free port of loopback. `engine` is asked for one at each start. */
-export async function startServer(engine: () => Log, options: ServerOptions = {}): Promise<TestServer> {
+/** A real server on a free port of loopback. `engine` is asked for one at each start. `join` puts it on the server that listens, at each start too. */
+export async function startServer(
+  engine: () => Log,
+  options: ServerOptions = {},
+  join: (tl: Throughline, listening: Server) => unknown = attach,
+): Promise<TestServer> {
   const sentences: string[] = [];
   const sockets = new Set<Socket>();
   let port = 0;
@@ -45,7 +49,7 @@ export async function startServer(engine: () => Log, options: ServerOptions = {}
       sockets.add(socket);
       socket.on("close", () => sockets.delete(socket));
     });
-    attach(tl, listening);
+    join(tl, listening);
     await new Promise<void>((resolve, reject) => listening.once("error", reject).listen(port, "127.0.0.1", resolve));
     port = (listening.address() as AddressInfo).port;
     http = listening;
