@@ -34,8 +34,7 @@ export function handler(tl: Throughline): NodeHandler {
 export function upgrade(tl: Throughline, req: IncomingMessage, socket: Duplex, head: Buffer, options: AttachOptions = {}): boolean {
   const url = below(mountOf(options), req.url ?? "/");
   if (url === null || !/^\/socket(\?|$)/.test(url)) return false;
-  if (carriesStream(socket)) socket.destroy();
-  else void acceptorOf(tl).accept(req, socket, head, url);
+  inTurn(socket, () => void acceptorOf(tl).accept(req, socket, head, url));
   return true;
 }
 
@@ -63,9 +62,11 @@ export function attach(tl: Throughline, server: Server, options: AttachOptions =
     const asksWebSocket = req.headers.upgrade?.toLowerCase() === "websocket";
     if (asksWebSocket && upgrade(tl, req, socket, head, options)) return;
     if (server.listenerCount("upgrade") > 1) return;
-    socket.on("error", () => socket.destroy());
-    if (!asksWebSocket && !hasBody(req)) ignoreUpgrade(server, req, socket as Socket);
-    else refuse(socket, new ThroughlineError("not_found", "There is no WebSocket at this path. Use /socket below the mount point."));
+    inTurn(socket, () => {
+      socket.on("error", () => socket.destroy());
+      if (!asksWebSocket && !hasBody(req)) ignoreUpgrade(server, req, socket as Socket);
+      else refuse(socket, new ThroughlineError("not_found", "There is no WebSocket at this path. Use /socket below the mount point."));
+    });
   };
   if (others !== null) {
     server.removeAllListeners("request");
@@ -97,6 +98,24 @@ function answer(tl: Throughline, req: NodeRequest, res: NodeResponse, url: strin
       tl.endpoint.hub.warn(`Unexpected: ${String(error)}`);
       res.destroy();
     });
+}
+
+/**
+ * Acts when the requests before this one on its connection are answered (RFC 9112 §9.3.2): bytes written before that would stand within another answer, and
+ * node:http throws where a second response is given the socket. It tells nobody of an `upgrade` but hands over the socket at once.
+ */
+function inTurn(socket: Duplex & { _httpMessage?: ServerResponse | null }, act: () => void): void {
+  const earlier = socket._httpMessage;
+  if (carriesStream(socket)) socket.destroy();
+  else if (!earlier) act();
+  else {
+    const end = () => socket.destroy();
+    socket.on("error", end);
+    earlier.once("close", () => {
+      socket.off("error", end);
+      if (!socket.destroyed) inTurn(socket, act);
+    });
+  }
 }
 
 /** RFC 9110 §7.8: an Upgrade that is not taken is no reason to refuse (curl --http2 sends one with each request). A listener of `upgrade` gets them all, though. */

@@ -1,0 +1,53 @@
+import { expect, test } from "vitest";
+import { RawClient } from "../support/raw-clients.ts";
+import { nodeHost, run } from "./host.ts";
+import { HANDSHAKE } from "./requests.ts";
+
+const SLOW = "GET /channels/a?wait=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/** An upgrade that comes while an earlier request of its connection is still being answered. */
+async function behind(earlier: string, ...headers: string[]): Promise<{ client: RawClient; stop(): Promise<void> }> {
+  const site = await run(nodeHost);
+  const client = await RawClient.open(site.port);
+  client.write(
+    `${earlier}GET ${headers.length > 2 ? "/socket" : "/channels/b?wait=0"} HTTP/1.1\r\nHost: localhost\r\n${headers.join("\r\n")}\r\n\r\n`,
+  );
+  return {
+    client,
+    async stop() {
+      expect((await site.ask("/channels/a?wait=0")).status).toBe(200);
+      expect(site.sentences).toEqual([]);
+    },
+  };
+}
+
+test("[D7] an upgrade that is not taken, pipelined behind a request, ends no process: both are answered, in order", async () => {
+  const { client, stop } = await behind(SLOW, "Connection: Upgrade", "Upgrade: h2c");
+  expect((await client.answer()).body).toContain('"channel":"a"');
+  expect((await client.answer()).body).toContain('"channel":"b"');
+  await stop();
+});
+
+test("a WebSocket, pipelined behind requests, is opened when their answers have gone out", async () => {
+  const { client, stop } = await behind(SLOW + SLOW, ...HANDSHAKE);
+  expect((await client.answer()).body).toContain('"channel":"a"');
+  expect((await client.answer()).body).toContain('"channel":"a"');
+  expect((await client.answer()).status).toBe(101);
+  await client.until('"connected"');
+  expect(client.text).toContain('{"type":"connected"');
+  await stop();
+});
+
+test("a refused upgrade, pipelined behind a request, is answered after it", async () => {
+  const { client, stop } = await behind(SLOW, "Connection: Upgrade", "Upgrade: h2c", "Content-Length: 1");
+  expect((await client.answer()).status).toBe(200);
+  expect((await client.answer()).status).toBe(404);
+  await stop();
+});
+
+test("an upgrade behind an event stream is never answered: nothing comes after a stream", async () => {
+  const { client, stop } = await behind("GET /channels/a HTTP/1.1\r\nHost: localhost\r\n\r\n", "Connection: Upgrade", "Upgrade: h2c");
+  await client.until(/"connected"|event: connected/);
+  await stop();
+  expect(client.text.match(/HTTP\/1\.1/g)).toHaveLength(1);
+});
