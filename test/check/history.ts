@@ -13,6 +13,7 @@ export type HistoryEvent =
   | BeginEvent
   | MessageEvent
   | GapEvent
+  | EndEvent
   | PipeEvent
   | FaultEvent
   | FinalEvent;
@@ -25,10 +26,12 @@ export interface PublishEvent {
   /** The publisher, and the how-manyth of it this is: `pid` and `seq` name a publish. */
   readonly pid: string;
   readonly seq: number;
-  /** The idempotency key; empty for none. The same key again is a repetition, of the same content. */
+  /** The idempotency key; empty for none. The same key again is a repetition, of the same content. No two publishers share one. */
   readonly key: string;
   /** `hashOf` the data as it was sent. No two contents of one history are alike. */
   readonly hash: string;
+  /** Where it is known: what was sent over one connection is stored in the order sent, even by a publisher that waits for no answer. */
+  readonly connection?: number | string;
 }
 
 /** What the publisher was told. `refused` is definitely not stored; of `unknown` nobody can say. A publish without an answer is unknown. */
@@ -77,6 +80,14 @@ export interface GapEvent {
   readonly since: string | null;
   readonly resumeFrom: string;
   readonly missing: number | null;
+}
+
+/** A reader ends, of its own accord or refused: nothing is owed to it any more. Left out `channel`: on all of them. */
+export interface EndEvent {
+  readonly type: "end";
+  readonly t: number;
+  readonly cid: string;
+  readonly channel?: string;
 }
 
 /** A reader's pipe opened or closed: for people, and for counting reconnects. */
