@@ -1,0 +1,67 @@
+import { connect } from "node:net";
+
+export interface Shot {
+  /** What came, as Latin-1. */
+  readonly received: string;
+  /** The server closed the connection. */
+  readonly closed: boolean;
+  /** It did not come to what was waited for. */
+  readonly late: boolean;
+}
+
+/** When a connection is done. Without it, when nothing has come for QUIET_MS: the verdict does not hang on how long that is. */
+export type Done = (received: string) => boolean;
+
+const QUIET_MS = 25;
+const LATE_MS = 10_000;
+
+/** Bytes to a port, in pieces, and what comes back. `next` is asked at each news for what is to be sent then. */
+export function shoot(port: number, pieces: readonly string[], done?: Done, next?: (received: string) => string | null): Promise<Shot> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: "127.0.0.1", noDelay: true });
+    const parts: string[] = [];
+    let received = "";
+    let closed = false;
+    let late = false;
+    const over = (): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve({ received, closed, late });
+    };
+    const timer = setTimeout(
+      () => {
+        late = done !== undefined;
+        over();
+      },
+      done === undefined ? QUIET_MS : LATE_MS,
+    );
+    const write = (index: number): void => {
+      if (index >= pieces.length || socket.destroyed || closed) return;
+      socket.write(Buffer.from(pieces[index]!, "latin1"));
+      setImmediate(() => write(index + 1));
+    };
+    socket.on("connect", () => write(0));
+    socket.on("data", (bytes) => {
+      parts.push(bytes.toString("latin1"));
+      received += parts.pop();
+      if (done === undefined) timer.refresh();
+      const more = next?.(received) ?? null;
+      if (more !== null) socket.write(Buffer.from(more, "latin1"));
+      if (done?.(received)) over();
+    });
+    socket.on("error", () => undefined);
+    socket.on("end", () => {
+      closed = true;
+    });
+    socket.on("close", () => {
+      closed = true;
+      over();
+    });
+  });
+}
+
+/** The same bytes, cut at places that `at` says. */
+export function cut(text: string, at: readonly number[]): string[] {
+  const places = [0, ...at.map((one) => one % (text.length + 1)).sort((a, b) => a - b), text.length];
+  return places.slice(1).map((end, index) => text.slice(places[index], end));
+}
