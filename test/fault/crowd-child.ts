@@ -1,0 +1,181 @@
+import { createInterface } from "node:readline";
+import { type Client, connect, type Page, ThroughlineError, type Transport } from "../../src/client.ts";
+import { formatPosition, ORIGIN, readPosition } from "../../src/protocol/position.ts";
+import { type HistoryEvent, hashOf } from "../check/history.ts";
+import { until } from "../support/until.ts";
+
+/*
+ * Those who publish and those who read, in a process of their own, so that it can live in another network than the test. Writes the history
+ * to stdout, a JSON object a line. Run as: node crowd-child.mjs <Crowd as JSON>; `quiet`, `final` and the end of stdin are its commands.
+ */
+export interface Crowd {
+  readonly url: string;
+  readonly name: string;
+  readonly channels: readonly string[];
+  readonly readers: { readonly [transport in Transport]?: number };
+  /** Clients that publish until each message is stored, one after the other; half of them over WebSocket. */
+  readonly publishers: number;
+  /** Those that POST, take the first answer, whatever it is, and go on to the next message. */
+  readonly askers: number;
+  /** Milliseconds between two messages of one publisher, at most. */
+  readonly paceMs: number;
+  /** Bytes of every eighth message. */
+  readonly largeBytes: number;
+  /** Idle too long, a client gives up an attempt to connect. */
+  readonly connectSecondsMax?: number;
+  readonly token?: string;
+}
+
+/** What the crowd says beside the history. */
+export type Said = { readonly type: "said"; readonly word: "ready" | "quiet" | "final" };
+
+const TRANSPORTS = ["sse", "websocket", "long-poll"] as const;
+const FINAL_PATIENCE_MS = 60_000;
+/** An asker takes no answer for `unknown`. */
+const ANSWER_MS = 15_000;
+/** So that an asker does not hammer a server that is not there. */
+const AFTER_FAILURE_MS = 50;
+
+const crowd = JSON.parse(process.argv[2] ?? "{}") as Crowd;
+const { url, name, channels } = crowd;
+const limits = { backoffMsMin: 50, backoffMsMax: 500, connectSecondsMax: crowd.connectSecondsMax ?? 3 };
+const clients = new Set<Client>();
+const publishing: Promise<void>[] = [];
+let isQuiet = false;
+
+function tell(event: HistoryEvent | Said): void {
+  process.stdout.write(`${JSON.stringify(event)}\n`);
+}
+
+/** The machine's monotonic clock: the same for all processes. */
+function t(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+function open(transport: Transport): Client {
+  const client = connect(url, { transport, limits, ...(crowd.token === undefined ? {} : { token: crowd.token }) });
+  client.on("error", () => {}); // cuts are what this is about
+  clients.add(client);
+  return client;
+}
+
+function read(cid: string, transport: Transport): void {
+  const client = open(transport);
+  let pipe = 0;
+  client.on("transport", (now) => {
+    if (now !== null) pipe++;
+    tell({ type: now === null ? "close" : "open", t: t(), cid, transport });
+  });
+  for (const channel of channels) {
+    const position = formatPosition(ORIGIN);
+    tell({ type: "begin", t: t(), cid, channel, position });
+    const line = client.channel(channel);
+    line.on("gap", (gap) => tell({ type: "gap", t: t(), cid, ...gap }));
+    line.subscribe(
+      (message) => {
+        tell({ type: "message", t: t(), cid, channel, position: message.position, hash: hashOf(message.data), transport, pipe });
+      },
+      { from: { after: position } },
+    );
+  }
+}
+
+/** What a message says follows from who says it, and no two are alike. */
+function contentOf(pid: string, seq: number): unknown {
+  return { pid, seq, pad: "x".repeat(seq % 8 === 0 ? crowd.largeBytes : 20) };
+}
+
+/** One after the other, until it is quiet. */
+async function publish(pid: string, send: (channel: string, data: unknown, key: string) => Promise<object>): Promise<void> {
+  for (let seq = 1; !isQuiet; seq++) {
+    const channel = channels[seq % channels.length] as string;
+    const data = contentOf(pid, seq);
+    const key = `${pid}-${seq}`;
+    tell({ type: "publish", t: t(), channel, pid, seq, key, hash: hashOf(data) });
+    try {
+      tell({ type: "stored", ...(await send(channel, data, key)), t: t(), channel, pid, seq });
+    } catch (error) {
+      const { code } = error as ThroughlineError;
+      const type = code === undefined || code === "unknown" || code === "timeout" || code === "disconnected" ? "unknown" : "refused";
+      tell({ type, t: t(), channel, pid, seq, code: code ?? String(error) });
+      await new Promise((resolve) => setTimeout(resolve, AFTER_FAILURE_MS));
+    }
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * crowd.paceMs));
+  }
+}
+
+async function ask(channel: string, data: unknown, key: string): Promise<object> {
+  const answer = await fetch(`${url}/channels/${channel}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "Idempotency-Key": key },
+    body: JSON.stringify(data),
+    signal: AbortSignal.timeout(ANSWER_MS),
+  });
+  const said = (await answer.json()) as { error?: { code: never; message: string } };
+  if (said.error !== undefined) throw new ThroughlineError(said.error.code, said.error.message);
+  return said;
+}
+
+/** The whole log of each channel, read anew over each way. */
+async function readFinally(): Promise<void> {
+  const client = open("sse");
+  for (const channel of channels) {
+    const log: { position: string; hash: string }[] = [];
+    let from: { after: string } | "start" = "start";
+    for (let upToDate = false; !upToDate; ) {
+      const page: Page = await client.channel(channel).history({ from, limit: 1_000 });
+      for (const { position, data } of page.messages) log.push({ position, hash: hashOf(data) });
+      from = { after: page.position };
+      upToDate = page.upToDate;
+    }
+    tellFinal(channel, "page", from as { after: string }, log);
+    await Promise.all(TRANSPORTS.map((transport) => readOver(transport, channel, (from as { after: string }).after)));
+  }
+}
+
+async function readOver(transport: Transport, channel: string, head: string): Promise<void> {
+  const client = open(transport);
+  const log: { position: string; hash: string }[] = [];
+  const line = client.channel(channel);
+  const reading = line.subscribe(({ position, data }) => log.push({ position, hash: hashOf(data) }), {
+    from: { after: formatPosition(ORIGIN) },
+  });
+  await until(`${transport} reaches the end of ${channel}`, () => line.position !== null && line.position >= head, FINAL_PATIENCE_MS);
+  tellFinal(channel, transport, { after: line.position as string }, log);
+  reading.unsubscribe();
+  client.close();
+}
+
+function tellFinal(channel: string, via: string, { after: head }: { after: string }, log: { position: string; hash: string }[]): void {
+  const first = readPosition(log[0]?.position ?? "")?.offset ?? (readPosition(head)?.offset ?? 0) + 1;
+  tell({ type: "final", t: t(), channel, via, first, head, log });
+}
+
+for (const transport of TRANSPORTS) {
+  for (let count = 1; count <= (crowd.readers[transport] ?? 0); count++) read(`${name}-${transport}-${count}`, transport);
+}
+for (let count = 1; count <= crowd.publishers; count++) {
+  const client = open(count % 2 === 0 ? "sse" : "websocket");
+  publishing.push(publish(`${name}-publisher-${count}`, (channel, data, key) => client.channel(channel).publish("message", data, { key })));
+}
+for (let count = 1; count <= crowd.askers; count++) publishing.push(publish(`${name}-asker-${count}`, ask));
+tell({ type: "said", word: "ready" });
+
+const commands: Record<string, () => Promise<unknown>> = {
+  quiet() {
+    isQuiet = true;
+    return Promise.all(publishing);
+  },
+  final: readFinally,
+};
+createInterface({ input: process.stdin })
+  .on("line", (line) => {
+    commands[line]?.().then(
+      () => tell({ type: "said", word: line as Said["word"] }),
+      (error: unknown) => {
+        console.error(error);
+        process.exit(1);
+      },
+    );
+  })
+  .on("close", () => process.exit(0));

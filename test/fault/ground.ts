@@ -1,0 +1,260 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { build } from "esbuild";
+import { afterEach, beforeAll } from "vitest";
+import { readPosition } from "../../src/protocol/position.ts";
+import type { FaultEvent, FinalEvent, GapEvent, HistoryEvent } from "../check/history.ts";
+import { seededRandom } from "../support/clock.ts";
+import { need } from "../support/need.ts";
+import { until } from "../support/until.ts";
+import type { Crowd, Said } from "./crowd-child.ts";
+import { Ledger } from "./ledger.ts";
+import { SAMPLE, type Sample } from "./sample.ts";
+import type { Serving } from "./server-child.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const BIN = join(ROOT, "bin/throughline.js");
+export const BUILT = join(ROOT, "node_modules/.cache/throughline/fault");
+/** A limited machine takes its time. */
+const PATIENCE_MS = 30_000;
+export const PORT = 4400;
+
+export interface ServeOptions {
+  /** What runs it: `["strace", "-D", …]`. */
+  readonly under?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Words for `throughline dev`. */
+  readonly words?: readonly string[];
+  /** Instead of `throughline dev`: the library's own server. */
+  readonly library?: Omit<Serving, "port" | "host"> & { readonly host?: string };
+  readonly data?: string;
+  readonly user?: number;
+}
+
+const grounds = new Set<Ground>();
+
+beforeAll(async () => {
+  await build({
+    entryPoints: ["crowd-child", "server-child", "probe-child", "unsynced-child"].map((name) => join(import.meta.dirname, `${name}.ts`)),
+    outdir: BUILT,
+    outExtension: { ".js": ".mjs" },
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    external: ["lmdb", "ws"],
+  });
+});
+
+afterEach(() => {
+  for (const ground of grounds) ground.close();
+  grounds.clear();
+});
+
+/**
+ * Where a fault is tried: a network of its own, a directory of its own, a server in it, and a crowd that publishes and reads. What happens is
+ * one history, which is judged after the fault is over and everybody had time to catch up. All of it is given back after the test.
+ */
+export class Ground {
+  readonly seed = Number(process.env["THROUGHLINE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+  readonly random = seededRandom(this.seed);
+  readonly ledger = new Ledger();
+  readonly history: HistoryEvent[] = [];
+  readonly startMs = performance.now();
+  readonly network: string;
+  /** Where the server's log is. */
+  data: string;
+  server: ChildProcess | null = null;
+  /** What all servers said so far. */
+  out = "";
+  err = "";
+  acked = 0;
+  delivered = 0;
+  refused = 0;
+  unknown = 0;
+  injections = 0;
+  readonly samples: Sample[] = [];
+  readonly #crowds: { process: ChildProcess; said: Set<string> }[] = [];
+  /** Of each reader and channel: where it is. */
+  readonly #places = new Map<string, string>();
+  #names = 0;
+
+  constructor() {
+    grounds.add(this);
+    this.data = join(this.ledger.home, "data");
+    this.network = this.makeNetwork();
+  }
+
+  /** One more network namespace, with a loopback interface. */
+  makeNetwork(): string {
+    const name = `throughline-${process.pid}-${performance.now().toFixed(0)}-${this.#names++}`;
+    this.ledger.note({ type: "namespace", name });
+    execFileSync(need("ip"), ["netns", "add", name]);
+    execFileSync(need("ip"), ["-n", name, "link", "set", "lo", "up"]);
+    return name;
+  }
+
+  /** Runs a program to its end in the ground's network. */
+  run(program: string, ...words: string[]): string {
+    return execFileSync("nsenter", [`--net=/run/netns/${this.network}`, "--", need(program), ...words], {
+      encoding: "utf8",
+      stdio: "pipe",
+    });
+  }
+
+  /** Starts a program in a network; in the ground's own, if none is named. */
+  start(words: readonly string[], options: { network?: string; env?: Readonly<Record<string, string>>; user?: number } = {}): ChildProcess {
+    const { network = this.network, env = {}, user } = options;
+    const enter = [`--net=/run/netns/${network}`, ...(user === undefined ? [] : [`--setuid=${user}`, `--setgid=${user}`]), "--"];
+    const child = spawn("nsenter", [...enter, ...words], { cwd: this.ledger.home, env: { ...process.env, THROUGHLINE_TOKEN: "", ...env } });
+    if (child.pid !== undefined) this.ledger.noteProcess(child.pid);
+    return child;
+  }
+
+  /** Starts the server on the ground's log. False if it ended before it was ready: `err` says why. */
+  async serve(options: ServeOptions = {}): Promise<boolean> {
+    const { under = [], env, words = [], library, user, data = this.data } = options;
+    const serving: Serving | undefined = library && { host: "127.0.0.1", port: PORT, data, ...library };
+    const program =
+      serving === undefined
+        ? ["--import", join(BUILT, "probe-child.mjs"), BIN, "dev", "--port", String(PORT), "--data", data, ...words]
+        : ["--import", join(BUILT, "probe-child.mjs"), join(BUILT, "server-child.mjs"), JSON.stringify(serving)];
+    const server = this.start([...under, process.execPath, ...program], {
+      ...(env === undefined ? {} : { env }),
+      ...(user === undefined ? {} : { user }),
+    });
+    this.server = server;
+    let isReady = false;
+    server.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      this.out += text;
+      isReady ||= text.includes("Ctrl-C");
+    });
+    createInterface({ input: server.stderr as NodeJS.ReadableStream }).on("line", (line) => {
+      if (line.startsWith(SAMPLE)) this.samples.push(JSON.parse(line.slice(SAMPLE.length)));
+      else this.err += `${line}\n`;
+    });
+    await until(`the server is ready: ${this.err}`, () => isReady || hasEnded(server), PATIENCE_MS);
+    return isReady && !hasEnded(server);
+  }
+
+  get isServing(): boolean {
+    return this.server !== null && !hasEnded(this.server);
+  }
+
+  /** Ends the server by a signal, and waits until it is gone. */
+  async stop(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    const { server } = this;
+    if (server === null) return;
+    server.kill(signal);
+    await this.ended();
+  }
+
+  /** Waits until the server is gone. */
+  async ended(): Promise<void> {
+    const { server } = this;
+    if (server !== null) await until("the server is gone", () => hasEnded(server), PATIENCE_MS);
+  }
+
+  /** Lets a crowd in. */
+  async gather(wishes: Partial<Crowd> = {}, network = this.network): Promise<void> {
+    const crowd: Crowd = {
+      url: `http://127.0.0.1:${PORT}`,
+      name: `crowd${this.#crowds.length + 1}`,
+      channels: ["orders", "chat/lobby"],
+      readers: { sse: 2, websocket: 2, "long-poll": 1 },
+      publishers: 4,
+      askers: 2,
+      paceMs: 10,
+      largeBytes: 2_000,
+      ...wishes,
+    };
+    const child = this.start([process.execPath, join(BUILT, "crowd-child.mjs"), JSON.stringify(crowd)], { network });
+    const said = new Set<string>();
+    this.#crowds.push({ process: child, said });
+    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
+      const event = JSON.parse(line) as HistoryEvent | Said;
+      if (event.type === "said") said.add(event.word);
+      else this.#hear(event);
+    });
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      this.err += text;
+    });
+    await until("the crowd is there", () => said.has("ready"), PATIENCE_MS);
+  }
+
+  /** Waits for so many more acknowledged publishes. */
+  async progress(count: number): Promise<void> {
+    const goal = this.acked + count;
+    await until(`${count} more are acknowledged: ${this.err.slice(-2_000)}`, () => this.acked >= goal, PATIENCE_MS);
+  }
+
+  /** Something is broken now, or mended. */
+  fault(kind: string, phase: FaultEvent["phase"], more: Pick<FaultEvent, "may" | "loses" | "channel"> = {}): void {
+    if (phase === "start") this.injections++;
+    this.history.push({ type: "fault", t: now(), kind, phase, ...more });
+  }
+
+  /** All is mended: nobody publishes any more, and every reader reaches the end, which is also read anew over each way. */
+  async calm(): Promise<void> {
+    this.fault("all", "calm");
+    for (const word of ["quiet", "final"]) {
+      for (const { process: child } of this.#crowds) child.stdin?.write(`${word}\n`);
+      await until(
+        `the crowd is done with ${word}: ${this.err.slice(-2_000)}`,
+        () => this.#crowds.every(({ said }) => said.has(word)),
+        90_000,
+      );
+    }
+    const heads = new Map(this.history.filter((event) => event.type === "final").map(({ channel, head }) => [channel, head]));
+    const behind = () => [...this.#places].filter(([reader, position]) => position !== heads.get(reader.slice(reader.indexOf(" ") + 1)));
+    await until("every reader is at the end", () => behind().length === 0, PATIENCE_MS).catch(() => {});
+  }
+
+  /** Where readers are told to be, and what they were told to have missed. */
+  get gaps(): GapEvent[] {
+    return this.history.filter((event) => event.type === "gap");
+  }
+
+  get finals(): FinalEvent[] {
+    return this.history.filter((event) => event.type === "final");
+  }
+
+  /** Keeps the history where a person can look at it, and says where. */
+  keep(): string {
+    const directory = join(ROOT, "node_modules/.cache/throughline/histories");
+    mkdirSync(directory, { recursive: true });
+    const path = join(directory, `${this.network}.ndjson`);
+    writeFileSync(path, this.history.map((event) => `${JSON.stringify(event)}\n`).join(""));
+    return path;
+  }
+
+  /** Gives everything back. */
+  close(): void {
+    for (const { process: child } of this.#crowds) child.stdin?.end();
+    this.ledger.release();
+  }
+
+  #hear(event: HistoryEvent): void {
+    this.history.push(event);
+    if (event.type === "stored") this.acked++;
+    else if (event.type === "refused") this.refused++;
+    else if (event.type === "unknown") this.unknown++;
+    else if (event.type === "message") this.delivered++;
+    if (event.type === "message" || event.type === "begin") this.#places.set(`${event.cid} ${event.channel}`, event.position);
+    else if (event.type === "gap") this.#places.set(`${event.cid} ${event.channel}`, event.resumeFrom);
+  }
+}
+
+/** The machine's monotonic clock, which the crowd reads too. */
+export function now(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+export function offsetOf(position: string): number {
+  return readPosition(position)?.offset ?? Number.NaN;
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}

@@ -1,0 +1,70 @@
+import { expect } from "vitest";
+import { check, type Verdict } from "../check/checker.ts";
+import type { HistoryEvent, MessageEvent } from "../check/history.ts";
+import { record } from "../support/evidence.ts";
+import type { Ground } from "./ground.ts";
+
+/** From calm until every reader stands at the end (D10). */
+const CATCH_UP_MS = 60_000;
+
+export interface Row {
+  readonly row: string;
+  /** One sentence: what was broken, and what had to hold. */
+  readonly what: string;
+  /** What the row's own negative control came to. */
+  readonly control?: string;
+  readonly [measured: string]: number | string | undefined;
+}
+
+/**
+ * Judges what happened on the ground by the promises, and keeps the figures. The same history with one message taken from a reader, given to it
+ * twice, put behind the next, or taken from the log must not pass: so each row shows that it can fail.
+ */
+export function judge(ground: Ground, { row, what, control, ...measured }: Row): Verdict {
+  const history = ground.history.toSorted((a, b) => a.t - b.t);
+  const verdict = check(history, { catchUpMs: CATCH_UP_MS });
+  const { violations, counts } = verdict;
+  const sentences = violations.map(({ property, name, sentence }) => `${property} ${name}: ${sentence}`);
+  const where = sentences.length === 0 ? "" : `, history ${ground.keep()}`;
+  expect(sentences, `seed ${ground.seed}${where}`).toEqual([]);
+  expect(counts.stored, "something was acknowledged").toBeGreaterThan(0);
+  for (const [fault, planted] of Object.entries(plantedIn(history))) {
+    expect(check(planted, { catchUpMs: CATCH_UP_MS }).counts.violations, `the checker finds a message ${fault}`).toBeGreaterThan(0);
+  }
+  record(row, {
+    what,
+    injections: ground.injections,
+    acked: counts.stored,
+    delivered: counts.delivered,
+    lost: counts.lost,
+    twice: 0,
+    disordered: 0,
+    untold: 0,
+    refused: counts.refused,
+    unknown: counts.unknown,
+    ...measured,
+    control: `${control === undefined ? "" : `${control}; `}planted: a message lost, given twice, out of order, not given: all found`,
+    seconds: Math.round((performance.now() - ground.startMs) / 100) / 10,
+    seed: ground.seed,
+  });
+  return verdict;
+}
+
+/** The history with one fault in it, of each kind. */
+function plantedIn(history: readonly HistoryEvent[]): Record<string, HistoryEvent[]> {
+  const messages = history.filter((event) => event.type === "message");
+  const { cid, channel } = messages[Math.floor(messages.length / 2)] as MessageEvent;
+  const own = messages.filter((event) => event.cid === cid && event.channel === channel);
+  const [one, next] = own.slice(Math.floor(own.length / 2) - 1) as [MessageEvent, MessageEvent];
+  const stored = history.find((event) => event.type === "stored" && event.position === one.position);
+  return {
+    "that a reader was not given": history.filter((event) => event !== one),
+    "given twice": history.flatMap((event) => (event === one ? [one, one] : [event])),
+    "out of order": history.map((event) => (event === one ? { ...next, t: one.t } : event === next ? { ...one, t: next.t } : event)),
+    ...(stored && {
+      "that the log lost": history.map((event) =>
+        event.type === "final" ? { ...event, log: event.log.filter(({ position }) => position !== one.position) } : event,
+      ),
+    }),
+  };
+}
