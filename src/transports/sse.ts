@@ -23,6 +23,9 @@ export const STREAM_HEADERS = {
   "x-content-type-options": "nosniff",
 } as const;
 
+/** By then the head was read, and what was read with it stands in the proxy. */
+const BEHIND_HEAD_MS = 100;
+
 abstract class EventStream extends Pipe {
   readonly transport = "sse";
 
@@ -31,6 +34,8 @@ abstract class EventStream extends Pipe {
     const stream = exchange.stream({ ...STREAM_HEADERS, ...headers }, this);
     if (stream === null) return false;
     this.opened(stream);
+    // Varnish keeps what it read together with the head until it reads more (its `v1f_read` goes on behind it), be that at the next event
+    if (exchange.header("x-varnish") !== null) this.hub.clock.after(BEHIND_HEAD_MS, () => this.write(HEARTBEAT_SSE));
     return true;
   }
 
