@@ -1,0 +1,147 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ask } from "../support/http.ts";
+import { need } from "../support/need.ts";
+import { until } from "../support/until.ts";
+
+/** What a configuration is written for. */
+export interface Place {
+  readonly port: number;
+  /** Where HTTP/2 is spoken, for those that need a port of its own. */
+  readonly http2Port: number;
+  readonly adminPort: number;
+  readonly upstreamPort: number;
+  /** Everything that the proxy writes. */
+  readonly directory: string;
+  /** Seconds after which it cuts what is idle; null: as it comes. */
+  readonly idleSeconds: number | null;
+}
+
+/** What to start: the program by its name in `scripts/need.js`, what it reads, and how it is told to read that again. */
+export interface Plan {
+  readonly program: string;
+  readonly words: readonly string[];
+  readonly files: Readonly<Record<string, string>>;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly http2Port?: number | undefined;
+  readonly reload?: NodeJS.Signals | (() => Promise<unknown>) | undefined;
+}
+
+export interface StartOptions {
+  readonly idleSeconds?: number;
+}
+
+/** A proxy in front of a server: one process group of ours, in the foreground. */
+export interface RunningProxy {
+  readonly url: string;
+  /** Where it speaks HTTP/2 without TLS; null if it does not. */
+  readonly http2Url: string | null;
+  /** Reads its configuration again, as an operator has it do. */
+  reload(): Promise<void>;
+  /** Dies without a word, and starts again on the same port. `whileDown` happens between. */
+  restart(whileDown?: () => Promise<unknown>): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function startProxy(plan: (place: Place) => Plan, upstreamPort: number, options: StartOptions = {}): Promise<RunningProxy> {
+  const directory = mkdtempSync(join(tmpdir(), "throughline-proxy-"));
+  const [port, http2Port, adminPort] = [await freePort(), await freePort(), await freePort()];
+  const { program, words, files, environment, reload, ...made } = plan({
+    port,
+    http2Port,
+    adminPort,
+    upstreamPort,
+    directory,
+    idleSeconds: options.idleSeconds ?? null,
+  });
+  for (const folder of ["temporary", "state"]) mkdirSync(join(directory, folder));
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text);
+  const url = `http://127.0.0.1:${port}`;
+  let child: ChildProcess | null = null;
+  // Else a test run that is ended by hand would leave it behind
+  const killAtExit = () => kill();
+
+  /** All of it: a master that dies so does not take its workers along. */
+  function kill(): void {
+    if (child?.pid === undefined) return;
+    try {
+      process.kill(-child.pid, "SIGKILL");
+    } catch {
+      // Nobody is left of the group
+    }
+  }
+
+  async function start(): Promise<void> {
+    const out = openSync(join(directory, "out.log"), "a");
+    const env = { ...process.env, ...environment };
+    const started = spawn(need(program), words, { cwd: directory, env, detached: true, stdio: ["ignore", out, out] });
+    child = started;
+    try {
+      await until(`${program} passes what it is asked`, async () => {
+        if (started.exitCode !== null) throw new Error(`${program} ended with ${started.exitCode}.`);
+        return (await ask(`${url}/none`).catch(() => null))?.status === 404;
+      });
+    } catch (error) {
+      (error as Error).message += logsOf(directory);
+      await end();
+      throw error;
+    }
+  }
+
+  async function end(): Promise<void> {
+    const ending = child;
+    kill();
+    if (ending !== null && ending.exitCode === null && ending.signalCode === null) await once(ending, "exit");
+    child = null;
+    await until("nobody listens on its port", () => isFree(port));
+  }
+
+  process.once("exit", killAtExit);
+  await start();
+  return {
+    url,
+    http2Url: made.http2Port === undefined ? null : `http://127.0.0.1:${made.http2Port}`,
+    async reload() {
+      if (reload === undefined) throw new Error(`${program} has no power to reload.`);
+      if (typeof reload === "string") child?.kill(reload);
+      else await reload();
+    },
+    async restart(whileDown) {
+      await end();
+      await whileDown?.();
+      await start();
+    },
+    async stop() {
+      await end();
+      process.off("exit", killAtExit);
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer().listen(port, "127.0.0.1");
+  const free = await new Promise<boolean>((resolve) => server.once("listening", () => resolve(true)).once("error", () => resolve(false)));
+  if (free) await new Promise((resolve) => server.close(resolve));
+  return free;
+}
+
+function logsOf(directory: string): string {
+  return readdirSync(directory)
+    .filter((name) => name.endsWith(".log"))
+    .map((name) => `\n--- ${name}\n${readFileSync(join(directory, name), "utf8").slice(-2_000)}`)
+    .join("");
+}
