@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
 import { latencies, percentile } from "./figures.ts";
-import { Ground, PORT } from "./ground.ts";
+import { Ground, PORT, pass } from "./ground.ts";
 import { judge } from "./judge.ts";
 import { Volume } from "./volume.ts";
 
@@ -121,8 +121,3 @@ test("[D10] a server with nothing to store or read answers while its disk hangs"
   await until("it answers", () => answer.exitCode === 0, 5_000);
   volume.thaw();
 });
-
-/** The fault lasts for a while, and nobody can tell when it has done its work. */
-function pass(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}

@@ -11,6 +11,14 @@ export function latencies(history: readonly HistoryEvent[]): number[] {
   return waits;
 }
 
+/** Milliseconds from asking to the application's callback, of each message of the readers whose names begin so, told after `sinceT`. */
+export function deliveries(history: readonly HistoryEvent[], readers: string, sinceT = 0): number[] {
+  const asked = new Map<string, number>();
+  for (const event of history) if (event.type === "publish") asked.set(event.hash, event.t);
+  const told = history.filter((event) => event.type === "message" && event.cid.startsWith(readers) && event.t >= sinceT);
+  return told.map((event) => event.t - (asked.get(event.type === "message" ? event.hash : "") ?? Number.NaN));
+}
+
 export function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN);

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { build } from "esbuild";
@@ -78,6 +78,8 @@ export class Ground {
   readonly #crowds: { process: ChildProcess; said: Set<string> }[] = [];
   /** Of each reader and channel: where it is. */
   readonly #places = new Map<string, string>();
+  /** Readers without a pipe. */
+  readonly cut = new Set<string>();
   #names = 0;
 
   constructor() {
@@ -101,6 +103,32 @@ export class Ground {
       encoding: "utf8",
       stdio: "pipe",
     });
+  }
+
+  /** Fills the filter of a network with these rules, on what comes in; with none it is empty. */
+  filter(rules: readonly string[], network = this.network): void {
+    const chain = `chain input {\ntype filter hook input priority 0\n${rules.join("\n")}\n}`;
+    const script = `table inet faults {}\ndelete table inet faults\n${rules.length > 0 ? `table inet faults {\n${chain}\n}\n` : ""}`;
+    execFileSync("nsenter", [`--net=/run/netns/${network}`, "--", need("nft"), "-f", "-"], { input: script, stdio: "pipe" });
+  }
+
+  /** Sockets of the server that are established. */
+  get established(): number {
+    return this.run("ss", "-Htn", "state", "established", `( sport = :${PORT} )`)
+      .split("\n")
+      .filter((line) => line !== "").length;
+  }
+
+  /** The JSON that the server answers to a GET, asked from inside of the network. */
+  async fetch<Answer>(path: string): Promise<Answer> {
+    const script = `fetch("http://127.0.0.1:${PORT}${path}", { headers: { Accept: "application/json" } }).then((a) => a.text()).then(console.log)`;
+    const child = this.start([process.execPath, "-e", script]);
+    let text = "";
+    child.stdout?.setEncoding("utf8").on("data", (part: string) => {
+      text += part;
+    });
+    await until(`${path} is answered`, () => hasEnded(child), PATIENCE_MS);
+    return JSON.parse(text) as Answer;
   }
 
   /** Starts a program in a network; in the ground's own, if none is named. */
@@ -189,6 +217,11 @@ export class Ground {
     await until(`${count} more are acknowledged: ${this.err.slice(-2_000)}`, () => this.acked >= goal, PATIENCE_MS);
   }
 
+  /** Waits until every reader has a pipe again. */
+  async whole(): Promise<void> {
+    await until("every reader is back", () => this.cut.size === 0, PATIENCE_MS);
+  }
+
   /** Something is broken now, or mended. */
   fault(kind: string, phase: FaultEvent["phase"], more: Pick<FaultEvent, "may" | "loses" | "channel"> = {}): void {
     if (phase === "start") this.injections++;
@@ -220,6 +253,21 @@ export class Ground {
     return this.history.filter((event) => event.type === "final");
   }
 
+  /** How often readers' pipes opened so far. */
+  opens(): number {
+    return this.history.filter((event) => event.type === "open").length;
+  }
+
+  /** Files and sockets that the server has open. */
+  get descriptors(): number {
+    return readdirSync(`/proc/${this.server?.pid}/fd`).length;
+  }
+
+  /** How often readers' pipes closed so far; of one crowd or transport, if its name is given. */
+  closes(of = ""): number {
+    return this.history.filter((event) => event.type === "close" && event.cid.includes(of)).length;
+  }
+
   /** Keeps the history where a person can look at it, and says where. */
   keep(): string {
     const directory = join(ROOT, "node_modules/.cache/throughline/histories");
@@ -241,9 +289,16 @@ export class Ground {
     else if (event.type === "refused") this.refused++;
     else if (event.type === "unknown") this.unknown++;
     else if (event.type === "message") this.delivered++;
+    else if (event.type === "open") this.cut.delete(event.cid);
+    else if (event.type === "close") this.cut.add(event.cid);
     if (event.type === "message" || event.type === "begin") this.#places.set(`${event.cid} ${event.channel}`, event.position);
     else if (event.type === "gap") this.#places.set(`${event.cid} ${event.channel}`, event.resumeFrom);
   }
+}
+
+/** Lets a fault last: nobody can tell when it has done its work. */
+export function pass(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** The machine's monotonic clock, which the crowd reads too. */

@@ -8,8 +8,8 @@ import { BUILT, Ground } from "./ground.ts";
 import { judge } from "./judge.ts";
 import { Volume } from "./volume.ts";
 
-/** `THROUGHLINE_CUTS=20` for a night. */
-const CUTS = Number(process.env["THROUGHLINE_CUTS"] ?? 4);
+/** `THROUGHLINE_POWER_CUTS=20` for a night. */
+const CUTS = Number(process.env["THROUGHLINE_POWER_CUTS"] ?? 4);
 
 test(`[D4] after each of ${CUTS} power cuts under load everything acknowledged is there, where a log that does not sync loses`, {
   timeout: 60_000 + CUTS * 8_000,

@@ -5,9 +5,11 @@ import { SAMPLE, type Sample } from "./sample.ts";
 
 /*
  * Loaded into the real server before it starts (`node --import`): at SIGUSR2 it says how much it holds, and at SIGWINCH it keeps the event
- * loop for two seconds, as an application's own code may.
+ * loop for two seconds, as an application's own code may; or it takes memory without end, if THROUGHLINE_PROBE says `eat`.
  */
 const STALL_MS = 2_000;
+const BITE_BYTES = 1_048_576;
+const eaten: Buffer[] = [];
 
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;
@@ -26,6 +28,10 @@ process.on("SIGUSR2", () => {
 });
 
 process.on("SIGWINCH", () => {
+  if (process.env["THROUGHLINE_PROBE"] === "eat") {
+    setInterval(() => eaten.push(Buffer.alloc(BITE_BYTES, 1)), 5);
+    return;
+  }
   const end = performance.now() + STALL_MS;
   while (performance.now() < end) {}
 });

@@ -1,0 +1,136 @@
+import { execFileSync } from "node:child_process";
+import { expect, test } from "vitest";
+import { need } from "../support/need.ts";
+import { until } from "../support/until.ts";
+import { deliveries, percentile } from "./figures.ts";
+import { Ground, now, PORT } from "./ground.ts";
+import { judge } from "./judge.ts";
+
+/** How often each is done; `THROUGHLINE_TIMES=20` for a night. */
+const TIMES = Number(process.env["THROUGHLINE_TIMES"] ?? 4);
+/** Heartbeats every second, so that silence is noticed in two. */
+const ALERT = { heartbeatSeconds: 1, stalledSecondsMax: 2 };
+/** A busy machine takes its time. */
+const SLACK_MS = 2_000;
+const EVENT_STREAMS = 2;
+const LOSS_PERCENT = 5;
+
+test(`[D2] [D5] [D10] ${TIMES} times half of the connections are reset, and nothing is lost or given twice`, {
+  timeout: 60_000 + TIMES * 5_000,
+}, async () => {
+  const ground = new Ground();
+  // every other connection bears a mark, from its first packet on
+  const marking = "ct state new ct mark set numgen inc mod 2";
+  ground.filter([marking]);
+  await ground.serve();
+  await ground.gather({ readers: { sse: 3, websocket: 3, "long-poll": 2 } });
+  await ground.progress(50);
+  const cuts = ground.closes();
+  for (let times = 0; times < TIMES; times++) {
+    ground.fault("reset", "start");
+    ground.filter([marking, `tcp dport ${PORT} ct mark 1 reject with tcp reset`]);
+    await ground.progress(30);
+    ground.filter([marking]);
+    ground.fault("reset", "stop");
+    await ground.progress(30);
+  }
+  await ground.calm();
+  expect(ground.closes() - cuts).toBeGreaterThanOrEqual(TIMES);
+  judge(ground, { row: "N2", what: "Half of the connections are reset (nft), again and again.", cuts: ground.closes() - cuts });
+});
+
+// Node cannot see what the kernel holds for a peer that is gone: a quiet event stream is let go when the kernel gives it up, or the network is back.
+test("[D7] [D10] a network that swallows everything is noticed at both ends, and the server lets go of the WebSockets in it", async () => {
+  const ground = new Ground();
+  await ground.serve({ library: { data: ground.data, limits: ALERT } });
+  await ground.gather({ readers: { websocket: 3, sse: EVENT_STREAMS }, publishers: 1, askers: 0 });
+  await ground.progress(50);
+  const before = ground.established;
+  ground.fault("black hole", "start");
+  const startMs = performance.now();
+  ground.filter([`tcp dport ${PORT} drop`, `tcp sport ${PORT} drop`]);
+  await until("the server has let go of the WebSockets", () => ground.established <= EVENT_STREAMS, 20_000);
+  const freedMs = Math.round(performance.now() - startMs);
+  expect(freedMs).toBeLessThan(3 * ALERT.heartbeatSeconds * 1_000 + SLACK_MS);
+  await until("every reader has noticed", () => ground.cut.size === 3 + EVENT_STREAMS);
+  ground.filter([]);
+  ground.fault("black hole", "stop");
+  await ground.whole();
+  await until("the server has let go of all that was cut", () => ground.established === before, 20_000);
+  await ground.progress(50);
+  await ground.calm();
+  judge(ground, { row: "N3", what: "Packets are swallowed in both directions (nft drop), without a reset.", freedMs });
+});
+
+test("[D10] a client whose server is heard no more notices it within two heartbeats", async () => {
+  const ground = new Ground();
+  await ground.serve({ library: { data: ground.data, limits: ALERT } });
+  await ground.gather({ readers: { sse: 2, websocket: 2 } });
+  await ground.progress(50);
+  const noticed: number[] = [];
+  for (let times = 0; times < 2; times++) {
+    const sinceT = now();
+    ground.fault("one way", "start");
+    ground.filter([`tcp sport ${PORT} drop`]);
+    await until("every reader has noticed", () => ground.cut.size === 4);
+    noticed.push(...ground.history.flatMap((event) => (event.type === "close" && event.t > sinceT ? [event.t - sinceT] : [])));
+    ground.filter([]);
+    ground.fault("one way", "stop");
+    await ground.whole();
+    await ground.progress(50);
+  }
+  await ground.calm();
+  expect(Math.max(...noticed)).toBeLessThan(2 * ALERT.heartbeatSeconds * 1_000 + SLACK_MS);
+  judge(ground, {
+    row: "N4",
+    what: "What the server sends is swallowed; clients notice by its silence.",
+    noticedMsMax: Math.round(Math.max(...noticed)),
+  });
+});
+
+test(`[D1] [D2] of all packets ${LOSS_PERCENT} % are lost, and no message`, async () => {
+  const ground = new Ground();
+  await ground.serve();
+  await ground.gather();
+  ground.fault("packet loss", "start");
+  ground.filter([`numgen random mod 100 < ${LOSS_PERCENT} drop`]);
+  await ground.progress(TIMES * 60);
+  ground.filter([]);
+  ground.fault("packet loss", "stop");
+  await ground.calm();
+  judge(ground, { row: "N5", what: `${LOSS_PERCENT} % of the packets are dropped at random.` });
+});
+
+test("[D7] [D10] readers behind a link of 256 kbit/s fall behind and get everything, while the others are served as before", async () => {
+  const ground = new Ground();
+  const far = ground.makeNetwork();
+  const ip = (network: string, ...words: string[]) => execFileSync(need("ip"), ["-n", network, ...words], { stdio: "pipe" });
+  ip(ground.network, "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", far);
+  ip(ground.network, "addr", "add", "10.77.0.1/24", "dev", "near");
+  ip(ground.network, "link", "set", "near", "up");
+  ip(far, "addr", "add", "10.77.0.2/24", "dev", "far");
+  ip(far, "link", "set", "far", "up");
+  await ground.serve({ library: { host: "0.0.0.0", data: ground.data } });
+  await ground.gather({ name: "near", largeBytes: 8_000, paceMs: 20 });
+  await ground.gather({ name: "far", url: `http://10.77.0.1:${PORT}`, publishers: 0, askers: 0 }, far);
+  await ground.progress(200);
+  const before = percentile(deliveries(ground.history, "near"), 0.99);
+  ground.run("tc", ..."qdisc add dev near root tbf rate 256kbit burst 8kb latency 500ms".split(" "));
+  ground.fault("slow link", "start");
+  const slowT = now();
+  await ground.progress(400);
+  const during = percentile(deliveries(ground.history, "near", slowT), 0.99);
+  const lagMs = percentile(deliveries(ground.history, "far", slowT), 0.99);
+  ground.run("tc", ..."qdisc del dev near root".split(" "));
+  ground.fault("slow link", "stop");
+  await ground.calm();
+  expect(lagMs).toBeGreaterThan(during * 2); // the link is slow enough to matter
+  expect(during).toBeLessThan(before + 100);
+  judge(ground, {
+    row: "N6",
+    what: "Five readers share a link of 256 kbit/s (tc tbf).",
+    p99MsBefore: before,
+    p99MsOfOthers: during,
+    p99MsOfSlow: lagMs,
+  });
+});
