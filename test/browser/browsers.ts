@@ -11,6 +11,11 @@ export interface BrowserKind {
   readonly name: string;
   /** It can be told to stop a page whole, as it does to one that is hidden for long. */
   readonly freezes: boolean;
+  /**
+   * A page that closes its connections when it is told to go (`pagehide`) is kept in the back/forward cache. Firefox has decided by then:
+   * whoever has a request under way is loaded anew ("requests in the loadgroup", says its log SHIPBFCache), be it a fetch or a WebSocket.
+   */
+  readonly keepsWhoeverCloses: boolean;
   launch(): Promise<Browser>;
 }
 
@@ -48,6 +53,7 @@ export const BROWSERS: readonly BrowserKind[] = [
   {
     name: "Chromium",
     freezes: true,
+    keepsWhoeverCloses: true,
     launch: () =>
       puppeteer.launch({
         executablePath: need("chromium"),
@@ -58,6 +64,7 @@ export const BROWSERS: readonly BrowserKind[] = [
   {
     name: "Firefox",
     freezes: false,
+    keepsWhoeverCloses: false,
     launch: () => puppeteer.launch({ browser: "firefox", executablePath: need("firefox"), extraPrefsFirefox: QUIET }),
   },
 ];
@@ -65,8 +72,11 @@ export const BROWSERS: readonly BrowserKind[] = [
 type InPage = typeof import("./in-page.ts");
 type Functions = { [Name in keyof InPage as InPage[Name] extends (...given: never[]) => unknown ? Name : never]: InPage[Name] };
 
-/** What a browser says of a connection that failed, which is what these tests are about. */
-const EXPECTED = /net::ERR_|WebSocket connection to|can.t establish a connection|connection to .* was interrupted/;
+/** What a browser itself says of a connection that failed, and of an answer that is a no. */
+const EXPECTED = /Failed to load resource|net::ERR_|WebSocket connection to|can.t establish a connection|connection to .* was interrupted/;
+
+/** The page's script has run. */
+const READY = "typeof follow === 'function'";
 
 /** A page of the site, with the functions of `in-page.ts`. */
 export class Tab {
@@ -88,7 +98,7 @@ export class Tab {
 
   async open(url: string): Promise<this> {
     await this.#page.goto(url);
-    await until("the page's script has run", () => this.#page.evaluate("typeof follow === 'function'") as Promise<boolean>);
+    await until("the page's script has run", () => this.#page.evaluate(READY) as Promise<boolean>);
     return this;
   }
 
@@ -110,15 +120,25 @@ export class Tab {
 
   async reload(): Promise<void> {
     await this.#page.reload();
-    await until("the page's script has run", () => this.#page.evaluate("typeof follow === 'function'") as Promise<boolean>);
+    await until("the page's script has run", () => this.#page.evaluate(READY) as Promise<boolean>);
   }
 
-  /** Back in history. The driver's own way never resolves in Firefox where the page comes out of the back/forward cache: nothing loads. */
+  /** Goes elsewhere, as by a link. */
+  async follow(path: string): Promise<void> {
+    await this.#page.evaluate(`setTimeout(() => location.assign(${JSON.stringify(path)}))`);
+    await this.#arrive(path);
+  }
+
+  /** Back in history. The driver's own way is never done in Firefox where the page comes out of the back/forward cache: nothing loads. */
   async back(path: string): Promise<void> {
     await this.#page.evaluate("setTimeout(() => history.back())");
-    const there = `location.pathname === ${JSON.stringify(path)} && document.readyState === "complete" && typeof follow === "function"`;
+    await this.#arrive(path);
+  }
+
+  async #arrive(path: string): Promise<void> {
+    const there = `location.pathname === ${JSON.stringify(path)} && ${READY}`;
     // Whoever asks while it goes is told that the page has gone
-    await until(`it is back at ${path}`, () => this.#page.evaluate(there).catch(() => false) as Promise<boolean>);
+    await until(`it is at ${path}`, () => this.#page.evaluate(there).catch(() => false) as Promise<boolean>);
   }
 
   async offline(isOffline: boolean): Promise<void> {

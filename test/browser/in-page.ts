@@ -37,6 +37,11 @@ export function count(reader: string): number {
   return tell(reader).filter((told) => typeof told !== "string").length;
 }
 
+/** Tells the page that it is about to go, before it does. */
+export function sayGoing(): void {
+  dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true }));
+}
+
 /** For each time the page was shown: whether it came out of the back/forward cache. */
 export function shown(): boolean[] {
   return shows;

@@ -1,6 +1,4 @@
 import { expect, test } from "vitest";
-import { disk } from "../../src/disk.ts";
-import { freshDirectory } from "../server/program.ts";
 import { ask } from "../support/http.ts";
 import { until } from "../support/until.ts";
 import { FAULTLESS, faultsOf, inEachBrowser, LOBBY, publish, stream } from "./stage.ts";
@@ -32,8 +30,7 @@ inEachBrowser("A bare EventSource", ({ open }) => {
   });
 
   test("[D2] it goes on over a restart of the server on the same log", async () => {
-    const directory = freshDirectory();
-    const site = await open({ engine: () => disk(directory) });
+    const site = await open({ on: "disk" });
     const tab = await site.tab();
     await tab.run("listen", "reader", FROM_START);
     await publish(site, LOBBY, 50);

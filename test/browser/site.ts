@@ -3,14 +3,14 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { type Log, memory } from "../../src/index.ts";
 import { handler, upgrade } from "../../src/node.ts";
+import { ENGINES } from "../support/engines.ts";
 import { type ServerOptions, startServer, type TestServer } from "../support/start-server.ts";
 import { type Browser, type BrowserContext, Tab } from "./browsers.ts";
 
 export interface SiteOptions extends ServerOptions {
-  /** Asked for one at each start. Default: memory, which forgets. */
-  readonly engine?: () => Log;
+  /** The name of an engine. Default: memory, which forgets at each start. */
+  readonly on?: "memory" | "disk";
 }
 
 /** What becomes of a WebSocket on the way: it passes; the way answers 403; it opens and is cut at once; nothing answers. */
@@ -34,24 +34,29 @@ const PAGE =
   '<!doctype html><title>A page</title><script type="module">import * as it from "/in-page.js"; Object.assign(window, it);</script>';
 
 export async function openSite(browser: Browser, options: SiteOptions = {}): Promise<Site> {
-  const { engine = () => memory(), ...rest } = options;
+  const { on = "memory", ...rest } = options;
+  const storage = ENGINES.find(({ name }) => name === on)!.create();
   const script = await bundle();
   const sockets = new Set<Duplex>();
   const tabs: Tab[] = [];
   let way: Way = "open";
   let upgrades = 0;
 
-  const server = await startServer(engine, rest, (tl, listening) => {
-    listening.on("request", (req, res) => handler(tl)(req, res, () => answerPage(script, req, res)));
-    listening.on("upgrade", (req: IncomingMessage, socket: Duplex, head: Buffer) => {
-      upgrades++;
-      sockets.add(socket);
-      socket.on("close", () => sockets.delete(socket)).on("error", () => socket.destroy());
-      if (way === "open") upgrade(tl, req, socket, head);
-      else if (way === "refuses") socket.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-      else if (way === "opens and dies") socket.end(switching(req));
-    });
-  });
+  const server = await startServer(
+    () => storage.engine(),
+    rest,
+    (tl, listening) => {
+      listening.on("request", (req, res) => handler(tl)(req, res, () => answerPage(script, req, res)));
+      listening.on("upgrade", (req: IncomingMessage, socket: Duplex, head: Buffer) => {
+        upgrades++;
+        sockets.add(socket);
+        socket.on("close", () => sockets.delete(socket)).on("error", () => socket.destroy());
+        if (way === "open") upgrade(tl, req, socket, head);
+        else if (way === "refuses") socket.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        else if (way === "opens and dies") socket.end(switching(req));
+      });
+    },
+  );
   const context: BrowserContext = await browser.createBrowserContext();
 
   return {
@@ -78,6 +83,7 @@ export async function openSite(browser: Browser, options: SiteOptions = {}): Pro
     async close() {
       await context.close();
       await server.dispose();
+      storage.dispose();
     },
   };
 }

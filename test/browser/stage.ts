@@ -12,16 +12,27 @@ export interface BrowserStage {
   open(options?: SiteOptions): Promise<Site>;
 }
 
-/** The same stories in each browser. */
+/** Each browser is started once in a file, and all of them at once. */
+const started = new Map<BrowserKind, Promise<Browser>>();
+
+function start(kind: BrowserKind): Promise<Browser> {
+  for (const each of BROWSERS) if (!started.has(each)) started.set(each, each.launch());
+  return started.get(kind)!;
+}
+
+afterAll(async () => {
+  for (const browser of started.values()) await (await browser).close();
+});
+
+/** The same stories in each browser: one after the other in each, and in all at the same time. */
 export function inEachBrowser(title: string, tell: (stage: BrowserStage) => void): void {
-  describe.each(BROWSERS)(`${title} in $name`, (kind) => {
-    let browser: Browser | undefined;
+  describe.each(BROWSERS)(`${title} in $name`, { concurrent: true }, (kind) => {
+    let browser: Browser;
     let site: Site | undefined;
 
     beforeAll(async () => {
-      browser = await kind.launch();
+      browser = await start(kind);
     }, 60_000);
-    afterAll(() => browser?.close());
     afterEach(async () => {
       const faults = site?.tabs.flatMap((tab) => tab.faults) ?? [];
       await site?.close();
@@ -29,12 +40,14 @@ export function inEachBrowser(title: string, tell: (stage: BrowserStage) => void
       expect(faults, "what the pages complained of").toEqual([]);
     });
 
-    tell({
-      kind,
-      async open(options) {
-        site = await openSite(browser!, options);
-        return site;
-      },
+    describe("", { sequential: true }, () => {
+      tell({
+        kind,
+        async open(options) {
+          site = await openSite(browser, options);
+          return site;
+        },
+      });
     });
   });
 }
@@ -59,6 +72,8 @@ export function stream({ server }: Site, channel: string, perSecond: number, fir
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   })();
+  // Whoever asks for it is told; a test that has failed does not ask
+  running.catch(() => undefined);
   return {
     async stop() {
       runs = false;

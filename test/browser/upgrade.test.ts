@@ -1,0 +1,73 @@
+import { expect, test } from "vitest";
+import { numbers } from "../support/story.ts";
+import { until } from "../support/until.ts";
+import { FAULTLESS, faultsOf, inEachBrowser, LOBBY, publish, stream } from "./stage.ts";
+
+inEachBrowser("Where WebSocket does not get through, the client", ({ open }) => {
+  test.each([
+    ["refused", "refuses"],
+    ["opened and dropped at once", "opens and dies"],
+  ] as const)("[D2] [D6] whose upgrade is %s stays on SSE, loses nothing, and does not try again soon", async (_, way) => {
+    const site = await open();
+    site.way = way;
+    const tab = await site.tab();
+    await tab.run("follow", "reader", { channel: LOBBY });
+    expect(await tab.run("publish", LOBBY, numbers(20))).toEqual(numbers(20));
+    await until("it has tried", () => site.upgrades > 0);
+    const publishing = stream(site, LOBBY, 200, 21);
+    for (const count of [100, 200, 300]) {
+      await tab.received("reader", count);
+      await tab.run("signal", LOBBY, "talking", count);
+    }
+    const last = await publishing.stop();
+    await tab.received("reader", last);
+    expect(faultsOf(await tab.run("story", "reader"), last)).toEqual(FAULTLESS);
+    expect(await tab.run("fared")).toMatchObject({ transport: "sse", reason: "WebSocket is blocked", switches: 0, reconnects: 0 });
+    expect(site.upgrades).toBe(1);
+  });
+
+  test("[D2] [D6] whose WebSocket is cut young three times in a row goes back to SSE, and loses nothing", async () => {
+    const site = await open();
+    const tab = await site.tab();
+    await tab.run("follow", "reader", { channel: LOBBY });
+    await tab.run("publish", LOBBY, numbers(3));
+    const publishing = stream(site, LOBBY, 200, 4);
+    for (const cuts of numbers(3)) {
+      await until(`WebSocket ${cuts} carries it`, async () => site.upgrades === cuts && (await tab.run("fared")).transport === "websocket");
+      site.cutSockets();
+    }
+    await until("it is back on SSE", async () => (await tab.run("fared")).transport === "sse");
+    const last = await publishing.stop();
+    await tab.received("reader", last);
+    expect(faultsOf(await tab.run("story", "reader"), last)).toEqual(FAULTLESS);
+    expect(await tab.run("fared")).toMatchObject({ transport: "sse", reason: "WebSocket is blocked", switches: 2 });
+    expect(site.upgrades).toBe(3);
+  });
+
+  test("[D6] whose upgrade is never answered reads on over SSE all the while, and publishes", async () => {
+    const site = await open();
+    site.way = "hangs";
+    const tab = await site.tab();
+    await tab.run("follow", "reader", { channel: LOBBY });
+    expect(await tab.run("publish", LOBBY, numbers(20))).toEqual(numbers(20));
+    await until("it tries", () => site.upgrades === 1);
+    await publish(site, LOBBY, 100, 21);
+    expect(await tab.run("publish", LOBBY, numbers(20, 121))).toEqual(numbers(20, 121));
+    await tab.received("reader", 140);
+    expect(faultsOf(await tab.run("story", "reader"), 140)).toEqual(FAULTLESS);
+    expect(await tab.run("fared")).toMatchObject({ transport: "sse", switches: 0, reconnects: 0 });
+  });
+
+  test("[D2] told to use nothing but WebSocket, waits ever longer between attempts, and reads all once it gets through", async () => {
+    const site = await open();
+    site.way = "opens and dies";
+    const tab = await site.tab();
+    await tab.run("follow", "reader", { channel: LOBBY, transport: "websocket" });
+    await until("it has tried three times", () => site.upgrades === 3);
+    await publish(site, LOBBY, 100);
+    site.way = "open";
+    await tab.received("reader", 100);
+    expect(faultsOf(await tab.run("story", "reader"), 100)).toEqual(FAULTLESS);
+    expect(site.upgrades).toBe(4);
+  });
+});
