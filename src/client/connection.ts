@@ -33,8 +33,8 @@ export interface Connection extends Carrier {
   readonly upstream: Upstream;
   readonly transport: Transport | null;
   readonly reason: string;
-  /** The channels that someone reads, by what ends that. */
-  readonly open: Set<(error: ThroughlineError) => void>;
+  /** The channels that someone reads or listens to, by what ends the reading. It holds them: an application need not. */
+  readonly open: Map<(error: ThroughlineError) => void, object>;
   /** Reads a channel, from the end of this turn on. */
   read(name: string, feed: Feed): void;
   leave(name: string): void;
@@ -67,7 +67,7 @@ const WAKE_MS = 5_000;
 export function createConnection(environment: Environment, wanted: Transport | "auto"): Connection {
   const { clock, limits, random, life, emit, report } = environment;
   const feeds = new Map<string, Feed>();
-  const shuts: Connection["open"] = new Set();
+  const shuts: Connection["open"] = new Map();
   const counts: Counts = { received: 0, duplicates: 0, gaps: 0, switches: 0, reconnects: 0 };
   const witness = createWitness();
   const pipes = new Map<number, Attached>();
@@ -111,7 +111,7 @@ export function createConnection(environment: Environment, wanted: Transport | "
         watchPage((type) => (type === "visible" ? wake() : tell({ type })), watched);
       }
       if (error) {
-        for (const shut of shuts) shut(error);
+        for (const [shut] of shuts) shut(error);
         upstream.end(error);
       }
       if (state === "closed") life.abort(error);

@@ -106,7 +106,7 @@ export function createChannel(name: string, connection: Connection, { clock, htt
     const reader = createReader(start, sink, limits.iteratorCountMax / 2);
     const stop = (): void => end(reader);
     readers.add(reader);
-    open.add(shut);
+    open.set(shut, channel);
     signal?.addEventListener("abort", stop, reader.abort);
     if (signal?.aborted || connection.error) end(reader, connection.error);
     else if (!lineFrom) begin(reader);
@@ -136,7 +136,7 @@ export function createChannel(name: string, connection: Connection, { clock, htt
   /** Takes it off, if nobody is on the line any more. */
   function rest(): void {
     const modes = [...readers].map(({ mode }) => mode);
-    if (!readers.size) open.delete(shut);
+    if (!readers.size && !emitter.size) open.delete(shut);
     if (modes.includes("joined")) return;
     if (lineFrom) connection.leave(name);
     line = null;
@@ -234,7 +234,7 @@ export function createChannel(name: string, connection: Connection, { clock, htt
     }
   }
 
-  return {
+  const channel: Channel = {
     name,
     get state() {
       return state;
@@ -262,12 +262,14 @@ export function createChannel(name: string, connection: Connection, { clock, htt
     },
     on(event, handler) {
       const { unsubscribe } = emitter.on(event, handler);
-      if (event !== "signal") return subscription(unsubscribe);
-      const [, stop] = read(DEAF);
+      open.set(shut, channel);
+      const stop = event === "signal" ? read(DEAF)[1] : undefined;
       return subscription(() => {
         unsubscribe();
-        stop();
+        stop?.();
+        rest();
       });
     },
   };
+  return channel;
 }

@@ -10,6 +10,8 @@ export function subscription(end: () => void): Subscription {
 /** Named events for an application's own functions: one that throws is reported, and breaks nothing. */
 export interface Emitter<Events> {
   on<Name extends keyof Events>(name: Name, handler: (value: Events[Name]) => unknown): Subscription;
+  /** How many listen. */
+  readonly size: number;
   /** True if someone listened. */
   emit<Name extends keyof Events>(name: Name, value: Events[Name]): boolean;
 }
@@ -18,6 +20,9 @@ export function createEmitter<Events>(report: (error: unknown) => void): Emitter
   // An object for each, so that the same function given twice is called twice, and ended once each
   const listeners = new Set<{ readonly name: unknown; readonly handler: (value: never) => unknown }>();
   return {
+    get size() {
+      return listeners.size;
+    },
     on(name, handler) {
       const listener = { name, handler };
       listeners.add(listener);
