@@ -39,8 +39,9 @@ abstract class EventStream extends Pipe {
     return true;
   }
 
-  protected pulse(wrote: boolean): void {
-    if (!wrote) this.write(HEARTBEAT_SSE);
+  /** However much else is written: left out after a message, the silence behind it would last for two heartbeats, and look like death. */
+  protected pulse(): void {
+    this.write(HEARTBEAT_SSE);
   }
 
   protected goodbye(error: ThroughlineError): void {

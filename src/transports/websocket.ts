@@ -7,7 +7,7 @@ import { parseFrom, type Start } from "../protocol/from.ts";
 import { readClientFrame } from "../wire/client-frame.ts";
 import { frameWebSocket, HEARTBEAT_WEBSOCKET } from "../wire/control.ts";
 import { readData } from "../wire/data.ts";
-import { pingFrame, unpackBinary } from "../wire/websocket.ts";
+import { unpackBinary } from "../wire/websocket.ts";
 import { byeFrame, errorFrame, tellable } from "./answer.ts";
 import { FRAMES_WEBSOCKET } from "./codecs.ts";
 import type { Stream } from "./exchange.ts";
@@ -24,8 +24,6 @@ export interface Socket extends Stream {
 
 /** A WebSocket whose pings stay unanswered this many times is dead. */
 const UNANSWERED_MAX = 2;
-
-const PING = pingFrame();
 
 /** One WebSocket (PROTOCOL.md §5): the same readers as anywhere, and a client that talks back on the same connection. */
 export class SocketPipe extends Pipe {
@@ -78,9 +76,12 @@ export class SocketPipe extends Pipe {
     this.say(errorFrame(error, { channel }));
   }
 
-  /** The ping goes out however much else does: only its answer shows that the other end still reads. */
-  protected pulse(wrote: boolean): void {
-    if (this.#unanswered++ < UNANSWERED_MAX) this.write(wrote ? PING : HEARTBEAT_WEBSOCKET);
+  /**
+   * However much else is written: only the answer to the ping shows that the other end still reads. And only the frame beside it shows a page
+   * that we live, since pages do not see pings: left out after a message, the silence behind it would last for two heartbeats, and look like death.
+   */
+  protected pulse(): void {
+    if (this.#unanswered++ < UNANSWERED_MAX) this.write(HEARTBEAT_WEBSOCKET);
     else this.#socket?.destroy();
   }
 

@@ -228,6 +228,22 @@ describe("Limits", () => {
     );
 
     promise(
+      "a message does not take the place of a heartbeat, so that no silence is longer than heartbeatSeconds",
+      { needs: ["heartbeats"], on: "one", limits: { heartbeatSeconds: 0.4 } },
+      async ({ connect, publish }) => {
+        const reader = await connect();
+        const beat = async (): Promise<number> => {
+          const { heartbeats } = reader;
+          await until("a heartbeat has come", () => reader.heartbeats > heartbeats);
+          return performance.now();
+        };
+        const [first, second] = [await beat(), await beat()];
+        await publish(1);
+        expect((await beat()) - second).toBeLessThan(1.5 * (second - first));
+      },
+    );
+
+    promise(
       "[D7] a client that has heard nothing for two heartbeats opens a new pipe",
       { needs: ["comesBack", "stays"], on: "one", limits: { heartbeatSeconds: 0.3 }, atOnce: true },
       async ({ connect, publish, server }) => {
