@@ -139,6 +139,22 @@ const CASES: readonly Case[] = [
     ],
   },
   {
+    name: "duplicate-mid",
+    what: "one content is given before and after a trim, and was not lost in between",
+    faulty: [
+      begin(),
+      publish(1),
+      lostTail,
+      stored(1),
+      message(1),
+      repeat(1, 3),
+      trimmed,
+      gap("trimmed", at(1), at(2), 1),
+      message(1, at(3)),
+    ],
+    innocent: [begin(), publishAll(1, 1), message(1), lostTail, repeat(1, 3), trimmed, gap("trimmed", at(1), at(2), 1), message(1, at(3))],
+  },
+  {
     name: "divergence",
     what: "two readers are given different messages at one place",
     faulty: [begin("r"), begin("s"), publish(1), publish(2), message(1, at(1), "r"), message(2, at(1), "s")],

@@ -25,8 +25,9 @@ export interface Content {
 
 /** A message at its place. */
 export interface Entry {
-  /** `offset.tag`. */
+  /** `offset.tag`, and the whole position as it was told first. */
   readonly place: string;
+  readonly position: string;
   readonly offset: number;
   readonly seenAt: number;
   /** The earliest that it was told under: an epoch that the lineage has forgotten is told as the oldest that it has. */
@@ -49,6 +50,8 @@ export class Ledger {
   readonly name: string;
   readonly contents = new Map<string, Content>();
   readonly entries = new Map<string, Entry>();
+  /** By offset, the entry seen there last: what most readers are given next, found without looking at text. */
+  readonly latest = new Map<number, Entry>();
   /** An epoch follows another in a reader's line, at this offset: whether it could is known at the end. */
   readonly steps: { readonly epoch: string; readonly offset: number; readonly t: number; readonly who: string }[] = [];
   /** An entry, and another content that it was seen with. */
@@ -146,8 +149,9 @@ export class Ledger {
       return known;
     }
     const place = position.slice(21);
-    const entry: Entry = { place, offset, seenAt: t, epoch, content: null, acked: null, before: "", beforeSeenBy: "" };
+    const entry: Entry = { place, position, offset, seenAt: t, epoch, content: null, acked: null, before: "", beforeSeenBy: "" };
     this.entries.set(place, entry);
+    this.latest.set(offset, entry);
     const twin = this.#tags.get(tag);
     if (twin !== undefined) this.#parts(t, `${who} has the tag of ${twin.place} at the offset ${offset}`);
     this.#tags.set(tag, entry);

@@ -188,10 +188,9 @@ function judgeClaim(
     findings.add("gap-lied", t, `${who} on ${ledger.name} was told a gap ${reason} from ${place} to ${resumeFrom}, though ${what}`);
   const isSame = causes.generation(ledger.name) === generation;
   const offset = Number(resumeFrom.slice(21, 37));
-  if (reason === "trimmed") {
-    if (isSame && remains.first <= offset) lie(`the log has everything from ${remains.first}`);
-    return;
-  }
+  const trims = reason === "trimmed" || (reason === "truncated" && missing !== null && missing > 0);
+  if (trims && isSame && remains.first <= offset) lie(`the log has everything from ${remains.first}`);
+  if (reason === "trimmed") return;
   const own = ledger.entries.get(place);
   // Nothing that may bring it back has happened since
   if (own !== undefined && isSame && remains.places.has(own)) {

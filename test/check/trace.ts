@@ -40,6 +40,8 @@ export class Trace {
   readonly #findings: Findings;
   readonly #holes = new Map<number, number>();
   #afterGap = false;
+  /** Of the log, when the oldest that it holds was given. */
+  #generation = 0;
 
   constructor(ledger: Ledger, cid: string, causes: Causes, findings: Findings) {
     this.ledger = ledger;
@@ -69,11 +71,12 @@ export class Trace {
   message({ position, hash, t }: MessageEvent): void {
     const { ledger, who } = this;
     this.lastAt = t;
-    const entry = ledger.entryAt(position, t, who);
+    const likely = ledger.latest.get(this.offset + 1);
+    const entry = likely?.position === position ? likely : ledger.entryAt(position, t, who);
     if (entry === null) return;
     ledger.bind(entry, hash, t, who);
     const { offset } = entry;
-    const epoch = position.slice(0, 20);
+    const epoch = entry === likely && entry.epoch === this.epoch ? this.epoch : position.slice(0, 20);
     const isNext = offset === this.offset + 1;
     if (this.offset >= 0 && epoch !== this.epoch && this.epoch !== NO_EPOCH) {
       if (isNext && epoch > this.epoch) ledger.steps.push({ epoch, offset, t, who });
@@ -92,6 +95,7 @@ export class Trace {
     else if (isNext) ledger.follows(entry, this.place, t, who);
     else if (!this.#misfit(entry, t)) return;
     this.#afterGap = false;
+    if (this.held.length === 0) this.#generation = this.#causes.generation(ledger.name);
     this.held.push(entry);
     this.place = entry.place;
     this.offset = offset;
@@ -115,7 +119,8 @@ export class Trace {
     const generation = this.#causes.generation(ledger.name);
     if (this.offset >= 0) this.claims.push({ gap, epoch, place, generation, had: this.#heldAt(resume.offset) });
     this.#giveUpHoles();
-    if (reason !== "trimmed") {
+    // Trimming vouches for the present log only: where the log went back since, what the reader holds may have been lost behind it
+    if (reason !== "trimmed" || generation !== this.#generation) {
       this.#findDuplicates(t);
       this.held = [];
     }
