@@ -61,7 +61,7 @@ export class Crew {
   /** Publishes so many messages, one after the other without waiting for the answers; resolves with these. */
   publish(client: Client, count: number): Promise<(Published | null)[]> {
     const sending = Array.from({ length: count }, () => {
-      const data = { n: ++this.#sent };
+      const data = { n: ++this.#sent, sentAt: performance.now() };
       return this.chronicle.publish(CHANNEL, data, () => client.channel(CHANNEL).publish("message", data));
     });
     return Promise.all(sending);

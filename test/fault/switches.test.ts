@@ -1,0 +1,127 @@
+import { expect, test } from "vitest";
+import type { Client, Transport } from "../../src/client.ts";
+import { freePort, startDevProgram } from "../server/program.ts";
+import { seededRandom } from "../support/clock.ts";
+import { BareLoop, CHANNEL, Crew } from "../support/crew.ts";
+import { record } from "../support/evidence.ts";
+import { FaultProxy } from "../support/fault-proxy.ts";
+import { until } from "../support/until.ts";
+
+/* Rows C5 and C6: moves between transports in mid-stream, with cuts between them, of a server in a process of its own. */
+
+/** `THROUGHLINE_SWITCHES=10000` for a night. */
+const SWITCHES = Number(process.env["THROUGHLINE_SWITCHES"] ?? 500);
+const PER_SECOND = 1_000;
+/** A cut comes after so many moves. */
+const MOVES_PER_CUT = 20;
+const ADDED_P99_MS_MAX = 50;
+/** It is the moves that are measured, not how long a client waits to come back. */
+const AT_ONCE = { backoffMsMin: 1, backoffMsMax: 5, connectSecondsMax: 2 };
+
+test(`[D2] [D6] ${SWITCHES} moves between SSE and WebSocket under 1,000 messages a second, with cuts between: nothing is lost, twice or out of order, and p99 grows by at most 50 ms`, {
+  timeout: 60_000 + SWITCHES * 200,
+}, async () => {
+  const began = performance.now();
+  const seed = Date.now() % 1_000_000;
+  const random = seededRandom(seed);
+  const port = await freePort();
+  await startDevProgram(port);
+  const direct = `http://127.0.0.1:${port}`;
+  await using proxy = await FaultProxy.open(port, random.fraction);
+  using crew = await Crew.meet(direct);
+  const moving = crew.reader(proxy.url, "sse", { cid: "moving", limits: AT_ONCE });
+  const steady = crew.reader(proxy.url, "websocket", { cid: "steady", limits: AT_ONCE });
+  const naive = new Switcher(proxy.url, crew);
+  const lateness = { moving: watch(moving), steady: watch(steady) };
+  await crew.live();
+  const publisher = crew.client(direct, "websocket");
+  const stop = crew.load([publisher], PER_SECOND);
+  let cuts = 0;
+  while (moving.counts.switches < SWITCHES) {
+    const to: Transport = moving.transport === "sse" ? "websocket" : "sse";
+    moving.switchTo(to);
+    if (moving.counts.switches < 20) naive.move();
+    await until(`it runs over ${to}`, () => moving.transport === to);
+    if (moving.counts.switches % MOVES_PER_CUT !== 0) continue;
+    crew.chronicle.fault("cut");
+    cuts += proxy.cut(random.fraction() < 0.5 ? "reset" : "end");
+    await until("both are back", () => [moving, steady].every((one) => one.transport !== null && one.channel(CHANNEL).state === "live"));
+  }
+  const lasted = (performance.now() - began) / 1_000;
+  const published = crew.sent;
+  await stop();
+  naive.close();
+  const { switches, reconnects, duplicates } = moving.counts;
+  const tally = await crew.judge();
+  const control = naive.judge(crew);
+  // Message by message, so that what held the machine up holds up both
+  const added = at99([...lateness.moving].map(([n, lateMs]) => lateMs - (lateness.steady.get(n) ?? Number.POSITIVE_INFINITY)));
+  const p99 = { moving: at99([...lateness.moving.values()]), steady: at99([...lateness.steady.values()]) };
+  console.info(
+    `${switches} moves, ${reconnects} cuts of the reader, ${published} messages in ${lasted.toFixed(1)} s; ` +
+      `p99 of delivery ${p99.moving.toFixed(1)} ms, without moves ${p99.steady.toFixed(1)} ms, of each message against the other ${added.toFixed(1)} ms; ${duplicates} dropped as seen before`,
+  );
+  const what = `${switches} moves between SSE and WebSocket under ${PER_SECOND} messages/s, with ${cuts} cuts between, server in its own process`;
+  const told = `${control.lost} lost by a loop that closes the old before the new is alive`;
+  const seconds = Math.round((performance.now() - began) / 1_000);
+  record("C5", {
+    what,
+    injections: switches + cuts,
+    switches,
+    cuts,
+    ...tally,
+    addedP99Ms: Math.round(added),
+    control: told,
+    seconds,
+    seed,
+  });
+  expect(tally, `seed ${seed}`).toMatchObject({ lost: 0, twice: 0, disordered: 0, untold: 0 });
+  expect(reconnects).toBeGreaterThanOrEqual(Math.floor(SWITCHES / MOVES_PER_CUT));
+  expect(published / lasted, "the rate was held").toBeGreaterThan(PER_SECOND / 2);
+  expect(added).toBeLessThanOrEqual(ADDED_P99_MS_MAX);
+  expect(control.lost, "the test can see a loss").toBeGreaterThan(0);
+});
+
+/** How late each message came, in milliseconds: it carries when it was sent, by the same clock. */
+function watch(client: Client): Map<number, number> {
+  const late = new Map<number, number>();
+  client.channel(CHANNEL).subscribe(({ data }) => {
+    const { n, sentAt } = data as { n: number; sentAt?: number };
+    if (sentAt !== undefined) late.set(n, performance.now() - sentAt);
+  });
+  return late;
+}
+
+function at99(ms: readonly number[]): number {
+  return ms.toSorted((a, b) => a - b)[Math.floor(ms.length * 0.99)] ?? Number.NaN;
+}
+
+/** The negative control: moves by closing what it has and opening anew. */
+class Switcher {
+  #loop: BareLoop;
+  readonly #url: string;
+  readonly #crew: Crew;
+
+  constructor(url: string, crew: Crew) {
+    this.#url = url;
+    this.#crew = crew;
+    this.#loop = new BareLoop(url, crew.start);
+    crew.loops.push(this.#loop);
+  }
+
+  move(): void {
+    this.#loop.close();
+    const next = new BareLoop(this.#url, this.#crew.start);
+    for (const event of this.#loop.chronicle.events) if (event.type === "message") next.chronicle.write(event);
+    this.#crew.loops.push(next);
+    this.#loop = next;
+  }
+
+  close(): void {
+    this.#loop.close();
+  }
+
+  judge(crew: Crew) {
+    return this.#loop.judge(crew);
+  }
+}
