@@ -50,21 +50,21 @@ export function judge(ground: Ground, { row, what, control, ...measured }: Row):
   return verdict;
 }
 
-/** The history with one fault in it, of each kind. */
+/** The history with one fault in it, of each kind: of the last message that is acknowledged, retained, and not the last that its reader got. */
 function plantedIn(history: readonly HistoryEvent[]): Record<string, HistoryEvent[]> {
+  const retained = new Set(history.flatMap((event) => (event.type === "final" ? event.log.map(({ position }) => position) : [])));
+  const acked = new Set(history.flatMap((event) => (event.type === "stored" && retained.has(event.position ?? "") ? [event.position] : [])));
   const messages = history.filter((event) => event.type === "message");
-  const { cid, channel } = messages[Math.floor(messages.length / 2)] as MessageEvent;
+  const { cid, channel } = messages.at(-1) as MessageEvent;
   const own = messages.filter((event) => event.cid === cid && event.channel === channel);
-  const [one, next] = own.slice(Math.floor(own.length / 2) - 1) as [MessageEvent, MessageEvent];
-  const stored = history.find((event) => event.type === "stored" && event.position === one.position);
+  const index = own.slice(0, -1).findLastIndex(({ position }) => acked.has(position));
+  const [one, next] = own.slice(index) as [MessageEvent, MessageEvent];
   return {
     "that a reader was not given": history.filter((event) => event !== one),
     "given twice": history.flatMap((event) => (event === one ? [one, one] : [event])),
     "out of order": history.map((event) => (event === one ? { ...next, t: one.t } : event === next ? { ...one, t: next.t } : event)),
-    ...(stored && {
-      "that the log lost": history.map((event) =>
-        event.type === "final" ? { ...event, log: event.log.filter(({ position }) => position !== one.position) } : event,
-      ),
-    }),
+    "that the log lost": history.map((event) =>
+      event.type === "final" ? { ...event, log: event.log.filter(({ position }) => position !== one.position) } : event,
+    ),
   };
 }

@@ -75,6 +75,17 @@ export class Volume {
     execFileSync("mount", ["-o", `remount,${how}`, this.path]);
   }
 
+  /** As the kernel does after an error of the disk: from now on nothing is written any more. `remount` cannot do it to files that are open. */
+  abort(): void {
+    execFileSync("mount", ["-o", "remount,abort", this.path]);
+  }
+
+  /** Takes it out and puts it in again. Nobody may have a file of it open. */
+  renew(): void {
+    execFileSync("umount", [this.path]);
+    this.#mount(this.#image);
+  }
+
   #mount(image: string): void {
     this.#ground.ledger.note({ type: "mount", path: this.path });
     execFileSync("mount", ["-o", "loop", image, this.path]);
