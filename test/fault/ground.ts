@@ -1,4 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -31,6 +32,13 @@ export interface ServeOptions {
   readonly library?: Omit<Serving, "port" | "host"> & { readonly host?: string };
   readonly data?: string;
   readonly user?: number;
+}
+
+/** A crowd that was let in. */
+export interface Gathered {
+  readonly name: string;
+  readonly process: ChildProcess;
+  readonly said: Set<string>;
 }
 
 const grounds = new Set<Ground>();
@@ -75,7 +83,8 @@ export class Ground {
   unknown = 0;
   injections = 0;
   readonly samples: Sample[] = [];
-  readonly #crowds: { process: ChildProcess; said: Set<string> }[] = [];
+  readonly #crowds = new Set<Gathered>();
+  #gathered = 0;
   /** Of each reader and channel: where it is. */
   readonly #places = new Map<string, string>();
   /** Readers without a pipe. */
@@ -185,10 +194,10 @@ export class Ground {
   }
 
   /** Lets a crowd in. */
-  async gather(wishes: Partial<Crowd> = {}, network = this.network): Promise<void> {
+  async gather(wishes: Partial<Crowd> = {}, network = this.network): Promise<Gathered> {
     const crowd: Crowd = {
       url: `http://127.0.0.1:${PORT}`,
-      name: `crowd${this.#crowds.length + 1}`,
+      name: `crowd${++this.#gathered}`,
       channels: ["orders", "chat/lobby"],
       readers: { sse: 2, websocket: 2, "long-poll": 1 },
       publishers: 4,
@@ -199,8 +208,10 @@ export class Ground {
     };
     const child = this.start([process.execPath, join(BUILT, "crowd-child.mjs"), JSON.stringify(crowd)], { network });
     const said = new Set<string>();
-    this.#crowds.push({ process: child, said });
+    const gathered: Gathered = { name: crowd.name, process: child, said };
+    this.#crowds.add(gathered);
     createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
+      if (!line.endsWith("}")) return; // it was killed in the middle of a line
       const event = JSON.parse(line) as HistoryEvent | Said;
       if (event.type === "said") said.add(event.word);
       else this.#hear(event);
@@ -209,6 +220,32 @@ export class Ground {
       this.err += text;
     });
     await until("the crowd is there", () => said.has("ready"), PATIENCE_MS);
+    return gathered;
+  }
+
+  /** A crowd goes: who publishes when that is answered, then all at once and without a word. */
+  async dismiss(gathered: Gathered): Promise<void> {
+    const { name, process: child, said } = gathered;
+    child.stdin?.write("quiet\n");
+    await until("those who leave have their answers", () => said.has("quiet"), PATIENCE_MS);
+    const ended = once(child, "close");
+    child.kill("SIGKILL");
+    await ended;
+    this.#crowds.delete(gathered);
+    for (const reader of [...this.#places.keys()].filter((one) => one.startsWith(`${name}-`))) {
+      const cid = reader.slice(0, reader.indexOf(" "));
+      this.history.push({ type: "end", t: now(), cid });
+      this.#places.delete(reader);
+      this.cut.delete(cid);
+    }
+  }
+
+  /** How much the server holds now. */
+  async sample(): Promise<Sample> {
+    const { length } = this.samples;
+    this.server?.kill("SIGUSR2");
+    await until("the server says how much it holds", () => this.samples.length > length, PATIENCE_MS);
+    return this.samples.at(-1) as Sample;
   }
 
   /** Waits for so many more acknowledged publishes. */
@@ -235,7 +272,7 @@ export class Ground {
       for (const { process: child } of this.#crowds) child.stdin?.write(`${word}\n`);
       await until(
         `the crowd is done with ${word}: ${this.err.slice(-2_000)}`,
-        () => this.#crowds.every(({ said }) => said.has(word)),
+        () => [...this.#crowds].every(({ said }) => said.has(word)),
         90_000,
       );
     }

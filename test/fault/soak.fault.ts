@@ -1,0 +1,137 @@
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { until } from "../support/until.ts";
+import { slope } from "./figures.ts";
+import { Ground, PORT, pass } from "./ground.ts";
+import { judge } from "./judge.ts";
+import type { Sample } from "./sample.ts";
+import { Volume } from "./volume.ts";
+
+/** `npm run fault:soak -- --minutes 30` */
+const MINUTES = Number(process.env["THROUGHLINE_SOAK_MINUTES"] ?? 1);
+/** Servers die in the first part only: of one that lives on it can be seen whether it holds more and more. */
+const DYING_SHARE = 0.25;
+/** Of a log that is full a server holds the same from then on. */
+const RETAIN_COUNT = 5_000;
+/** What the fitted line may grow by from the warm-up to the end. */
+const GROWTH_MAX: Readonly<Record<keyof Sample, number>> = {
+  heapBytes: Math.max(24, MINUTES) * 1024 * 1024,
+  rssBytes: Math.max(96, 4 * MINUTES) * 1024 * 1024,
+  descriptors: 15,
+  handles: 15,
+  listeners: 0.5,
+};
+
+test(`[D2] [D3] [D4] [D7] [D10] for ${MINUTES} min of mixed faults nothing is lost or given twice, and the server holds no more at the end`, {
+  timeout: 120_000 + MINUTES * 90_000,
+}, async () => {
+  const ground = new Ground();
+  const volume = new Volume(ground, 512);
+  ground.data = join(volume.path, "data");
+  const serve = () => ground.serve({ words: ["--retain-count", String(RETAIN_COUNT)] });
+  await serve();
+  ground.fault("retention", "start", { may: ["trimmed"] });
+  await ground.gather({ paceMs: 40 });
+
+  const faults = faultsOf(ground, volume, serve);
+  const minutes = () => (performance.now() - ground.startMs) / 60_000;
+  const samples: (readonly [minute: number, sample: Sample])[] = [];
+  while (minutes() < MINUTES) {
+    const isDying = minutes() < MINUTES * DYING_SHARE;
+    const names = Object.keys(faults).filter((name) => isDying || !MORTAL.has(name));
+    const name = names[Math.floor(ground.random.fraction() * names.length)] as string;
+    ground.fault(name, "start");
+    await faults[name]?.();
+    ground.fault(name, "stop");
+    await ground.progress(20);
+    await ground.whole();
+    if (!isDying) samples.push([minutes(), await ground.sample()]);
+  }
+  await ground.calm();
+  const growth = growthOf(samples);
+  console.log(
+    `${ground.injections} faults in ${minutes().toFixed(1)} min, seed ${ground.seed}; from the warm-up to the end, by the fitted line:`,
+  );
+  console.table(growth);
+  for (const [name, { grew }] of Object.entries(growth)) expect(grew, name).toBeLessThan(GROWTH_MAX[name as keyof Sample]);
+  judge(ground, {
+    row: "soak",
+    what: `${MINUTES} min of mixed faults: ${Object.keys(faults).join(", ")}.`,
+    heapGrewBytes: growth.heapBytes.grew,
+  });
+});
+
+/** After these the server is another process. */
+const MORTAL = new Set(["kill", "power cut", "restart"]);
+
+function faultsOf(ground: Ground, volume: Volume, serve: () => Promise<boolean>): Record<string, () => Promise<unknown>> {
+  const between = (min: number, max: number) => min + ground.random.fraction() * (max - min);
+  return {
+    async kill() {
+      await ground.stop("SIGKILL");
+      await serve();
+    },
+    async restart() {
+      await ground.stop("SIGTERM");
+      await serve();
+    },
+    async "power cut"() {
+      ground.server?.kill("SIGSTOP");
+      const held = volume.copy();
+      await ground.stop("SIGKILL");
+      volume.become(held);
+      await serve();
+    },
+    async cut() {
+      ground.run("ss", "-K", "state", "established", `( sport = :${PORT} )`);
+    },
+    async reset() {
+      ground.filter([`tcp dport ${PORT} numgen random mod 100 < 30 reject with tcp reset`]);
+      await pass(between(100, 1_000));
+      ground.filter([]);
+    },
+    async loss() {
+      ground.filter(["numgen random mod 100 < 10 drop"]);
+      await pass(between(500, 3_000));
+      ground.filter([]);
+    },
+    async silence() {
+      ground.filter([`tcp dport ${PORT} drop`]);
+      await pass(between(500, 3_000));
+      ground.filter([]);
+    },
+    async freeze() {
+      ground.server?.kill("SIGSTOP");
+      await pass(between(200, 2_500));
+      ground.server?.kill("SIGCONT");
+    },
+    async stall() {
+      ground.server?.kill("SIGWINCH");
+      await pass(2_000);
+    },
+    async "full disk"() {
+      const { refused } = ground;
+      volume.fill();
+      await until("publishing is refused", () => ground.refused > refused, 30_000);
+      volume.free();
+    },
+    async visitors() {
+      const visitors = await ground.gather({ publishers: 1, askers: 1, readers: { sse: 3, websocket: 3, "long-poll": 2 } });
+      await ground.progress(30);
+      await ground.dismiss(visitors);
+    },
+  };
+}
+
+function growthOf(
+  samples: readonly (readonly [minute: number, sample: Sample])[],
+): Record<keyof Sample, { first: number; last: number; grew: number }> {
+  const [first, last] = [samples[0], samples.at(-1)];
+  if (first === undefined || last === undefined) throw new Error("Not one sample was taken: the time was too short.");
+  const names = Object.keys(GROWTH_MAX) as (keyof Sample)[];
+  const rows = names.map((name) => {
+    const perMinute = slope(samples.map(([minute, sample]) => [minute, sample[name]]));
+    return [name, { first: first[1][name], last: last[1][name], grew: Math.round(perMinute * (last[0] - first[0])) }] as const;
+  });
+  return Object.fromEntries(rows) as Record<keyof Sample, { first: number; last: number; grew: number }>;
+}
