@@ -1,0 +1,50 @@
+import type { Told } from "../../src/core/log.ts";
+import type { Entry } from "../../src/protocol/entry.ts";
+import { formatPosition } from "../../src/protocol/position.ts";
+import { hashOf } from "../check/history.ts";
+
+/** Everything that a store ever told of: an array for the present log of a channel, and a map for all that ever stood at a position. */
+export class Oracle {
+  readonly logs = new Map<string, string[]>();
+  readonly #hashes = new Map<string, string>();
+
+  /** Returns the hashes of what is new. */
+  stored(channel: string, told: Told): string[] {
+    if (told.type !== "appended") return [];
+    const log = this.logs.get(channel) ?? [];
+    this.logs.set(channel, log);
+    // Removed and made anew: it counts from 1 again
+    if (told.entries[0]!.offset === 1) log.length = 0;
+    return told.entries.map((entry) => {
+      const position = formatPosition({ epoch: told.epoch, offset: entry.offset, tag: entry.tag });
+      const hash = hashOfEntry(entry);
+      this.#hashes.set(`${channel} ${position}`, hash);
+      log.push(position);
+      return hash;
+    });
+  }
+
+  /** The present log is another than what was told: shorter, older, gone, or with what was on its way when its process died. */
+  becomes(channel: string, log: readonly { readonly position: string; readonly hash: string }[]): void {
+    for (const { position, hash } of log) this.#hashes.set(`${channel} ${position}`, hash);
+    this.logs.set(
+      channel,
+      log.map(({ position }) => position),
+    );
+  }
+
+  holdsOther(channel: string, position: string, hash: string): boolean {
+    return (this.#hashes.get(`${channel} ${position}`) ?? hash) !== hash;
+  }
+
+  /** What is wrong with this content at this place; null if nothing is. */
+  faultOf(channel: string, position: string, hash: string): string | null {
+    const known = this.#hashes.get(`${channel} ${position}`);
+    if (known === undefined) return "was never stored there";
+    return known === hash ? null : "is not what was stored there";
+  }
+}
+
+export function hashOfEntry({ kind, data }: Entry): string {
+  return hashOf(kind === "json" ? JSON.parse(data as string) : data);
+}

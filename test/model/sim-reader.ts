@@ -1,0 +1,160 @@
+import type { Gap, Message } from "../../src/client.ts";
+import type { From } from "../../src/protocol/frame.ts";
+import { NO_TAG } from "../../src/protocol/position.ts";
+import { hashOf } from "../check/history.ts";
+import type { SimClient } from "./sim-client.ts";
+import type { World } from "./sim-world.ts";
+
+export interface ReaderOptions {
+  readonly cid: string;
+  readonly channel: string;
+  readonly from: From;
+  readonly kind: "callback" | "iterator";
+  readonly client: SimClient;
+  /** It puts the channel on the line: where that begins, it does. */
+  readonly isFirst: boolean;
+}
+
+/** One subscription as its application sees it: what it gets is written down where the application gets it. */
+export class Reader {
+  readonly cid: string;
+  readonly channel: string;
+  readonly from: From;
+  readonly kind: "callback" | "iterator";
+  readonly client: SimClient;
+  /** It has everything up to here. Null before it knows where it began. */
+  position: string | null = null;
+  hasEnded = false;
+  /** An application that takes nothing for a while. */
+  isHolding = false;
+  stop: () => void = () => {};
+  readonly #world: World;
+  readonly #isFirst: boolean;
+  /** Told, but not yet reached by what it takes, or perhaps another's. */
+  #gaps: Gap[] = [];
+  #go: (() => void) | null = null;
+
+  constructor(world: World, { cid, channel, from, kind, client, isFirst }: ReaderOptions) {
+    this.#world = world;
+    this.cid = cid;
+    this.channel = channel;
+    this.from = from;
+    this.kind = kind;
+    this.client = client;
+    this.#isFirst = isFirst;
+    if (typeof from === "object" && "after" in from) this.#begin(from.after);
+  }
+
+  /** The line of its channel stands at `position`. */
+  joins(position: string): void {
+    if (this.#isFirst && this.position === null && !this.hasEnded) this.#begin(position);
+  }
+
+  take(message: Message): void {
+    const { position, data, offset } = message;
+    if (this.hasEnded) {
+      if (this.client.owner.isAlive) this.#world.fail(`${this.cid} got a message after its end`);
+      return;
+    }
+    if (this.position === null && this.#gaps.length === 0) this.#begin(before(position, offset));
+    this.#pass(offset);
+    this.position = position;
+    const { transport } = this.client.client;
+    this.#world.history.push({
+      type: "message",
+      t: this.#world.time.nowMs,
+      cid: this.cid,
+      channel: this.channel,
+      position,
+      hash: hashOf(data),
+      ...(transport === null ? {} : { transport }),
+    });
+    this.#world.delivered(this, position, data);
+    if (this.kind === "iterator") this.#pass(null);
+  }
+
+  /** A gap of the channel, of which several may read. False if it cannot be this one's. */
+  told(gap: Gap, isShared: boolean): boolean {
+    if (this.kind === "iterator" || isShared) {
+      // One that has not begun has lost nothing, whosever this is
+      if (this.position !== null || !isShared) this.#gaps.push(gap);
+      if (!isShared) this.#pass(null);
+      return true;
+    }
+    if (this.position !== null && !isSame(gap.since, this.position)) return false;
+    this.#skip(gap);
+    return true;
+  }
+
+  /** What it is told but did not come to yet, at the end. */
+  settle(): void {
+    this.#pass(null);
+  }
+
+  /** Nothing is owed to it any more. */
+  ends(): void {
+    if (this.hasEnded) return;
+    this.hasEnded = true;
+    this.#world.history.push({ type: "end", t: this.#world.time.nowMs, cid: this.cid, channel: this.channel });
+  }
+
+  async mayTake(): Promise<void> {
+    while (this.isHolding) {
+      await new Promise<void>((resolve) => {
+        this.#go = resolve;
+      });
+    }
+  }
+
+  goOn(): void {
+    this.isHolding = false;
+    this.#go?.();
+    this.#go = null;
+  }
+
+  /** The gaps between where it stands and the next offset, if that is known. Of several told for one place the last one counts. */
+  #pass(next: number | null): void {
+    for (;;) {
+      const own = this.#gaps.filter(({ since }) => this.position === null || isSame(since, this.position));
+      const gap = next === null ? own.at(-1) : (own.findLast(({ resumeFrom }) => offsetOf(resumeFrom) === next - 1) ?? own.at(-1));
+      if (gap === undefined || (next !== null && this.position !== null && offsetOf(this.position) === next - 1 && gap.reason === "trimmed")) return;
+      this.#gaps = this.#gaps.slice(this.#gaps.indexOf(gap) + 1);
+      this.#skip(gap);
+    }
+  }
+
+  #skip(gap: Gap): void {
+    const { reason, since, resumeFrom, missing } = gap;
+    if (this.position === null) this.#begin(since ?? resumeFrom);
+    this.position = resumeFrom;
+    this.#world.history.push({
+      type: "gap",
+      t: this.#world.time.nowMs,
+      cid: this.cid,
+      channel: this.channel,
+      reason,
+      since,
+      resumeFrom,
+      missing,
+    });
+    this.#world.told(gap);
+  }
+
+  #begin(position: string): void {
+    this.position = position;
+    this.#world.history.push({ type: "begin", t: this.#world.time.nowMs, cid: this.cid, channel: this.channel, position });
+  }
+}
+
+/** Epochs may differ where one begins at the very place: the offset and the tag tell. */
+function isSame(since: string | null, position: string): boolean {
+  return since !== null && since.slice(20) === position.slice(20);
+}
+
+export function offsetOf(position: string): number {
+  return Number(position.slice(21, 37));
+}
+
+function before(position: string, offset: number): string {
+  return `${position.slice(0, 20)}.${String(offset - 1).padStart(16, "0")}.${NO_TAG}`;
+}

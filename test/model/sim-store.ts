@@ -1,0 +1,235 @@
+import { Followers } from "../../src/core/followers.ts";
+import type { Appended, Draft, Log, LogContext, Notice, Page, PageLimit, Retention, Told } from "../../src/core/log.ts";
+import { memory } from "../../src/engines/memory/memory.ts";
+import { ThroughlineError } from "../../src/protocol/error.ts";
+import type { Limits } from "../../src/protocol/limits.ts";
+import type { Chance } from "./sim-chance.ts";
+import { Platter, PlatterLog } from "./sim-disk.ts";
+import { newOwner, type Owner, type Time } from "./sim-time.ts";
+
+export interface StoreOptions {
+  readonly engine: "memory" | "disk";
+  readonly time: Time;
+  readonly chance: Chance;
+  readonly limits: Limits;
+  readonly retention: Retention;
+  readonly channels: readonly string[];
+  /** Milliseconds between the store and a node; 0: in the node's own process. */
+  readonly wayMs: number;
+  readonly warn: (sentence: string) => void;
+  /** Something was stored, before anyone else is told. */
+  readonly onStored: (channel: string, told: Told) => void;
+}
+
+/** The log that all nodes share: the engine, its life and death, and the way to it. */
+export class Store {
+  retention: Retention;
+  readonly platter: Platter;
+  readonly nodes = new Set<NodeLog>();
+  readonly #options: StoreOptions;
+  #engine: Log | null = null;
+  #last: PlatterLog | null = null;
+  #owner: Owner = newOwner();
+  /** Rejects what waits for an engine that died. */
+  #died: (() => void)[] = [];
+
+  constructor(options: StoreOptions) {
+    this.#options = options;
+    this.retention = options.retention;
+    this.platter = new Platter(options.time, options.chance);
+  }
+
+  get isUp(): boolean {
+    return this.#engine !== null;
+  }
+
+  get timers(): number {
+    return this.#owner.timers + (this.#last?.timers ?? 0);
+  }
+
+  async start(): Promise<void> {
+    const { engine, time, chance, limits, warn, channels, onStored } = this.#options;
+    this.#owner = newOwner();
+    const onFault = (error: unknown) => warn(`a follower threw: ${String(error)}`);
+    const log = engine === "memory" ? memory() : new PlatterLog(this.platter, time, this.retention, onFault);
+    const { keysMax, keySecondsMin, lineageMax } = limits;
+    const context: LogContext = {
+      clock: time.clockOf(this.#owner),
+      random: chance.random,
+      retain: () => this.retention,
+      keysMax,
+      keySecondsMin,
+      lineageMax,
+      warn: (sentence) => {
+        if (!/cannot be written|is written again|could not be deleted/.test(sentence)) warn(sentence);
+      },
+    };
+    await log.open(context);
+    this.#engine = log;
+    this.#last = log instanceof PlatterLog ? log : null;
+    for (const channel of channels) {
+      log.follow(channel, (told) => {
+        onStored(channel, told);
+        for (const node of this.nodes) node.tell(channel, told);
+      });
+    }
+    for (const node of this.nodes) for (const channel of channels) node.tell(channel, { type: "changed" });
+  }
+
+  /** Without a word. What memory held is gone; what was under way is unknown. */
+  kill(): void {
+    if (this.#engine instanceof PlatterLog) this.#engine.kill();
+    this.#engine = null;
+    this.#owner.isAlive = false;
+    const died = this.#died;
+    this.#died = [];
+    for (const reject of died) reject();
+  }
+
+  /** Stores what is in flight, and ends. */
+  async stop(): Promise<void> {
+    const engine = this.#engine;
+    this.#engine = null;
+    await engine?.close();
+  }
+
+  logOf(owner: Owner): NodeLog {
+    const { time, wayMs, chance } = this.#options;
+    const log = new NodeLog({ store: this, owner, time, wayMs, chance, level: this.#options.engine });
+    this.nodes.add(log);
+    return log;
+  }
+
+  /** Asks the engine; rejects with `lost` if it is not there, or dies before it answers. */
+  ask<Answer>(act: (engine: Log) => Promise<Answer>, lost: (wasAsked: boolean) => unknown): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const engine = this.#engine;
+      if (engine === null) {
+        reject(lost(false));
+        return;
+      }
+      const died = (): void => reject(lost(true));
+      this.#died.push(died);
+      const over = (): void => {
+        const place = this.#died.indexOf(died);
+        if (place >= 0) this.#died.splice(place, 1);
+      };
+      act(engine).then(
+        (answer) => {
+          over();
+          resolve(answer);
+        },
+        (error) => {
+          over();
+          reject(error);
+        },
+      );
+    });
+  }
+
+  notify(from: NodeLog, notice: Notice): void {
+    for (const node of this.nodes) if (node !== from) node.hear(notice);
+  }
+}
+
+interface NodeLogOptions {
+  readonly store: Store;
+  readonly owner: Owner;
+  readonly time: Time;
+  readonly wayMs: number;
+  readonly chance: Chance;
+  readonly level: "memory" | "disk";
+}
+
+/** The shared log as one node has it: at the other end of a way that takes time, where wake-ups can be missed. */
+export class NodeLog implements Log {
+  readonly name = "shared";
+  readonly level: "memory" | "disk";
+  /** Every other wake-up comes as `changed`. */
+  isForgetful = false;
+  /** It cannot reach the store. */
+  isCutOff = false;
+  readonly #options: NodeLogOptions;
+  readonly #followers = new Followers(() => {});
+  readonly #listeners = new Set<(notice: Notice) => void>();
+
+  constructor(options: NodeLogOptions) {
+    this.#options = options;
+    this.level = options.level;
+  }
+
+  get retention(): Retention {
+    return this.#options.store.retention;
+  }
+
+  get follows(): boolean {
+    return ["chat/a", "chat/b", "chat/c"].some((channel) => this.#followers.has(channel));
+  }
+
+  async open(): Promise<void> {}
+
+  append(channel: string, drafts: readonly Draft[]): Promise<readonly Appended[]> {
+    const lost = (wasAsked: boolean) =>
+      wasAsked
+        ? new ThroughlineError("unknown", "The store died while it wrote. Publish again with the same key.")
+        : new ThroughlineError("not_stored", "The store is not there: nothing was stored.");
+    return this.#ask((engine) => engine.append(channel, drafts), lost);
+  }
+
+  read(channel: string, after: number, limit: PageLimit): Promise<Page> {
+    return this.#ask((engine) => engine.read(channel, after, limit), () => new Error("the store is not there"));
+  }
+
+  remove(channel: string): Promise<void> {
+    return this.#ask((engine) => engine.remove!(channel), () => new ThroughlineError("not_stored", "The store is not there."));
+  }
+
+  follow(channel: string, follower: (told: Told) => void): () => void {
+    return this.#followers.follow(channel, follower);
+  }
+
+  notify(notice: Notice): void {
+    this.#options.store.notify(this, notice);
+  }
+
+  listen(listener: (notice: Notice) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#followers.clear();
+    this.#listeners.clear();
+    this.#options.store.nodes.delete(this);
+  }
+
+  tell(channel: string, told: Told): void {
+    const { chance } = this.#options;
+    const missed = (this.isForgetful && chance.is(0.5)) || this.isCutOff;
+    this.#go(() => this.#followers.tell(channel, missed ? { type: "changed" } : told));
+  }
+
+  hear(notice: Notice): void {
+    this.#go(() => {
+      for (const listener of this.#listeners) listener(notice);
+    });
+  }
+
+  /** There and back. A node that has died meanwhile never hears the answer. */
+  async #ask<Answer>(act: (engine: Log) => Promise<Answer>, lost: (wasAsked: boolean) => unknown): Promise<Answer> {
+    const { store, wayMs } = this.#options;
+    if (wayMs > 0) await new Promise<void>((resolve) => this.#go(resolve));
+    if (this.isCutOff) throw lost(false);
+    try {
+      return await store.ask(act, lost);
+    } finally {
+      if (wayMs > 0 || !this.#options.owner.isAlive) await new Promise<void>((resolve) => this.#go(resolve));
+    }
+  }
+
+  #go(act: () => void): void {
+    const { time, wayMs, owner } = this.#options;
+    if (wayMs > 0) time.after(wayMs, act, owner);
+    else if (owner.isAlive) act();
+  }
+}
