@@ -20,6 +20,8 @@ export interface ProxySetup {
   readonly naive: "held" | "late" | "passed";
   /** It gzips an event stream for whoever takes that, and never flushes (Caddy before 2.7, from a first write of 512 bytes on). */
   readonly keepsGzip: boolean;
+  /** It cuts a WebSocket that is idle, as it does other streams. */
+  readonly cutsWebSocket: boolean;
   /** It asks GET where a client asks HEAD, so as to fill its cache, and so the answer has the headers of the page. */
   readonly headByGet: boolean;
   start(upstreamPort: number, options?: StartOptions): Promise<RunningProxy>;
@@ -27,7 +29,7 @@ export interface ProxySetup {
 
 type Configuration = (place: Place) => Plan;
 
-type Traits = Partial<Pick<ProxySetup, "naive" | "departureHeartbeats" | "keepsGzip" | "headByGet">>;
+type Traits = Partial<Pick<ProxySetup, "naive" | "departureHeartbeats" | "keepsGzip" | "headByGet" | "cutsWebSocket">>;
 
 const ALL: ProxyPowers = { webSocket: true, http2: true, reload: true };
 const NO_WEBSOCKET: ProxyPowers = { ...ALL, webSocket: false };
@@ -62,6 +64,7 @@ export const PROXIES: readonly ProxySetup[] = [
     "Apache with mod_proxy_wstunnel",
     ALL,
     apache("", ({ upstreamPort }) => `ProxyPass /socket ws://127.0.0.1:${upstreamPort}/socket`),
+    { cutsWebSocket: false },
   ),
   proxy("Apache with mod_deflate", NO_WEBSOCKET, apache("SetOutputFilter DEFLATE")),
   proxy("Varnish as it comes", { ...NO_WEBSOCKET, reload: false }, varnish(), { departureHeartbeats: 3, headByGet: true }),
@@ -82,6 +85,7 @@ function proxy(name: string, powers: ProxyPowers, configuration: Configuration, 
     departureHeartbeats: 2,
     keepsGzip: false,
     headByGet: false,
+    cutsWebSocket: powers.webSocket,
     ...traits,
     start: (port, options) => startProxy(configuration, port, options),
   };

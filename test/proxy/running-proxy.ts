@@ -107,8 +107,13 @@ export async function startProxy(plan: (place: Place) => Plan, upstreamPort: num
     http2Url: made.http2Port === undefined ? null : `http://127.0.0.1:${made.http2Port}`,
     async reload() {
       if (reload === undefined) throw new Error(`${program} has no power to reload.`);
-      if (typeof reload === "string") child?.kill(reload);
-      else await reload();
+      if (typeof reload === "function") {
+        await reload();
+        return;
+      }
+      const before = new Set(workersOf(child?.pid));
+      child?.kill(reload);
+      await until("there are new workers", () => workersOf(child?.pid).some((worker) => !before.has(worker)));
     },
     async restart(whileDown) {
       await end();
@@ -121,6 +126,11 @@ export async function startProxy(plan: (place: Place) => Plan, upstreamPort: num
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** Those whom a master has started, as Linux shows them. */
+function workersOf(pid: number | undefined): string[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
 }
 
 async function freePort(): Promise<number> {

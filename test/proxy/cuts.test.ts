@@ -1,0 +1,152 @@
+import { describe, expect, test } from "vitest";
+import { ClientReader } from "../support/client-reader.ts";
+import { ask } from "../support/http.ts";
+import type { Message } from "../support/inbox.ts";
+import { SocketReader } from "../support/raw-socket.ts";
+import { FramesReader, PlainReader } from "../support/raw-sse.ts";
+import type { Reader } from "../support/reader.ts";
+import { until } from "../support/until.ts";
+import { type Behind, behind } from "./behind.ts";
+import { EventSourceReader } from "./event-source-reader.ts";
+import { PROXIES, type ProxySetup } from "./proxies.ts";
+
+/** One configuration of each proxy, since how they cut does not differ from one to the other: the first that lets WebSocket through. */
+const EACH = PROXIES.filter(
+  ({ name, powers }, index, all) =>
+    powers.webSocket && all.findIndex((one) => one.powers.webSocket && sameProgram(one.name, name)) === index,
+);
+
+const CHANNEL = "chat/lobby";
+const TEST = { timeout: 60_000 };
+
+describe.concurrent("A proxy that cuts what is idle for 2 s, with a heartbeat of 15 s", () => {
+  test.for(EACH)("[D2] $name: every reader comes back, with nothing lost and nothing twice", TEST, (proxy) =>
+    onStage(proxy, { idleSeconds: 2 }, async (stage) => {
+      const { bare, clients, socket, all } = await openAll(stage, proxy);
+      const auto = stage.keep(await new ClientReader(stage.asked(CHANNEL), "auto").open());
+      const published = await stage.publish(CHANNEL, 3);
+      const cut = proxy.cutsWebSocket ? clients : clients.slice(0, 1);
+      await until("each of the clients was cut twice", () => cut.every(({ client }) => client.counts.reconnects >= 2), 20_000);
+      published.push(...(await stage.publish(CHANNEL, 3)));
+      await until("the EventSource was cut", () => bare.opened >= 2);
+      published.push(...(await stage.publish(CHANNEL, 3)));
+      if (proxy.cutsWebSocket) expect(await socket?.ended()).toEqual({ code: "cut" });
+      await until("one that may choose has had enough of it", () => auto.client.transport === "long-poll", 20_000);
+      published.push(...(await stage.publish(CHANNEL, 3)));
+      for (const reader of [...all, auto]) await expectAll(reader, published);
+    }),
+  );
+});
+
+describe.concurrent("A proxy that cuts what is idle for 3 s, with a heartbeat of 1 s", () => {
+  test.for(EACH)("[D2] $name never cuts a reader, and the server sees within its heartbeats that one has left", TEST, (proxy) =>
+    onStage(proxy, { idleSeconds: 3, limits: { heartbeatSeconds: 1 } }, async (stage) => {
+      const { bare, clients, socket, all } = await openAll(stage, proxy);
+      const raw = [new PlainReader(stage.asked(CHANNEL)), new FramesReader(stage.asked(CHANNEL))];
+      for (const reader of raw) stage.keep(await reader.open());
+      const beats = (count: number) => until(`${count} heartbeats have come`, () => raw.every(({ heartbeats }) => heartbeats >= count));
+      await beats(2);
+      const second = performance.now();
+      await beats(8);
+      const beatMs = (performance.now() - second) / 6;
+      const published = await stage.publish(CHANNEL, 3);
+      for (const reader of [...all, ...raw]) await expectAll(reader, published);
+      for (const reader of [...raw, ...(socket ? [socket] : [])]) expect(reader.inbox.ending).toBe(null);
+      for (const { client } of clients) expect(client.counts.reconnects).toBe(0);
+      expect(bare.opened).toBe(1);
+
+      const open = () => stage.server.tl.counts().connections;
+      expect(open()).toBe(all.length + raw.length);
+      const left = performance.now();
+      for (const reader of [...all, ...raw]) reader.close();
+      await until("the server sees that they have left", () => open() === 0);
+      const heartbeats = (performance.now() - left) / beatMs;
+      console.info(`${proxy.name}: a departed reader is seen after ${heartbeats.toFixed(2)} heartbeats`);
+      // Half a one for a busy machine
+      expect(heartbeats).toBeLessThan(proxy.departureHeartbeats + 0.5);
+    }),
+  );
+});
+
+describe.concurrent("A proxy that asks GET for HEAD", () => {
+  test.for(PROXIES.filter(({ headByGet }) => headByGet))("[D7] $name leaves no stream open that nobody reads", TEST, (proxy) =>
+    onStage(proxy, { limits: { heartbeatSeconds: 1 } }, async (stage) => {
+      let connected = 0;
+      stage.server.tl.on("connect", () => connected++);
+      const { status } = await ask(`${stage.proxy.url}/channels/${CHANNEL}`, { method: "HEAD" });
+      expect(status).toBe(200);
+      await until(
+        "the server was asked for a stream, and is rid of it",
+        () => connected === 1 && stage.server.tl.counts().connections === 0,
+      );
+    }),
+  );
+});
+
+describe.concurrent("A proxy that dies and comes back on its port", () => {
+  // After a cut there is a page of messages to be sent, and what keeps gzip would keep it
+  test.for(PROXIES.filter(({ keepsGzip }) => !keepsGzip))(
+    "[D2] [D10] $name: every reader catches up, with nothing lost and nothing twice",
+    TEST,
+    (proxy) =>
+      onStage(proxy, {}, async (stage) => {
+        const { bare, clients, socket, all } = await openAll(stage, proxy);
+        const published = await stage.publish(CHANNEL, 3);
+        for (let times = 1; times <= 2; times++) {
+          await stage.proxy.restart(async () => {
+            published.push(...(await stage.publish(CHANNEL, 3)));
+          });
+          await until("the clients are back", () => clients.every(({ client }) => client.state === "connected"));
+          await until("the EventSource is back", () => bare.opened > times);
+          published.push(...(await stage.publish(CHANNEL, 3)));
+        }
+        if (socket) expect(await socket.ended()).toEqual({ code: "cut" });
+        for (const reader of all) await expectAll(reader, published);
+      }),
+  );
+});
+
+describe.concurrent("A proxy that reads its configuration again", () => {
+  test.for(PROXIES.filter(({ powers }) => powers.reload))("[D2] $name: readers go on, with nothing lost and nothing twice", TEST, (proxy) =>
+    onStage(proxy, {}, async (stage) => {
+      const { all } = await openAll(stage, proxy);
+      const published = await stage.publish(CHANNEL, 3);
+      const reloading = stage.proxy.reload();
+      published.push(...(await stage.publish(CHANNEL, 3)));
+      await reloading;
+      const late = stage.keep(await new ClientReader(stage.asked(CHANNEL, "start"), "long-poll").open());
+      published.push(...(await stage.publish(CHANNEL, 3)));
+      for (const reader of [...all, late]) await expectAll(reader, published);
+    }),
+  );
+});
+
+async function onStage(proxy: ProxySetup, options: Parameters<typeof behind>[1], story: (stage: Behind) => Promise<void>): Promise<void> {
+  const stage = await behind(proxy, options);
+  try {
+    await story(stage);
+  } finally {
+    await stage.close();
+  }
+}
+
+/** Who stays on a pipe: a bare EventSource and our client, which come back by themselves, and a bare WebSocket, which does not. */
+async function openAll({ asked, keep }: Behind, { powers }: ProxySetup) {
+  const here = asked(CHANNEL);
+  const bare = keep(await new EventSourceReader(here).open());
+  const clients = [keep(await new ClientReader(here, "sse").open())];
+  if (powers.webSocket) clients.push(keep(await new ClientReader(here, "websocket").open()));
+  const socket = powers.webSocket ? keep(await new SocketReader(here).open()) : null;
+  return { bare, clients, socket, all: [bare, ...clients, ...(socket ? [socket] : [])] };
+}
+
+/** All of it, once, in order. Of one that was cut and does not come back: so much of it as came. */
+async function expectAll(reader: Reader, published: readonly Message[]): Promise<void> {
+  const count = reader.inbox.ending === null ? published.length : reader.inbox.waiting;
+  expect(await reader.next(count)).toEqual(published.slice(0, count));
+  expect(reader.inbox.waiting).toBe(0);
+}
+
+function sameProgram(one: string, other: string): boolean {
+  return one.split(" ")[0] === other.split(" ")[0];
+}
