@@ -37,8 +37,10 @@ export function createChannel(name: string, connection: Connection, { clock, htt
         line ??= position;
         // Two pipes were asked for "now" at once, and this one's now may be later than that of the other
         each((reader) => {
+          // One that reads pages begins where its first page does
+          if (reader.mode !== "joined") return false;
           reader.position ??= position;
-          return reader.mode === "joined" && reader.position < position ? null : false;
+          return reader.position < position ? null : false;
         });
         if (state === "subscribing") turn("catching-up");
       }

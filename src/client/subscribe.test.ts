@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fakeWorld, follow, range } from "../../test/support/fake-client.ts";
+import { FakeServer } from "../../test/support/fake-server.ts";
 import type { Message } from "./message.ts";
-import type { Transport } from "./options.ts";
+import type { ConnectOptions, Transport } from "./options.ts";
 
 /** Takes from an iterator at the pace of a test. */
 function pull(messages: AsyncGenerator<Message>) {
@@ -63,6 +64,30 @@ describe("Several subscriptions to one channel", () => {
     expect(now.story.slice(-2)).toEqual([502, 503]);
     expect(one.story).toEqual([501, 502, 503]);
     expect(server.pipes.size).toBe(1);
+    client.close();
+  });
+
+  test("[D2] one whose first page is under way while the line moves to another pipe gets all from where it begins", async () => {
+    const server = new FakeServer();
+    const pages: (() => void)[] = [];
+    const fetch: NonNullable<ConnectOptions["fetch"]> = async (url, init) => {
+      const answer = await server.options.fetch!(url, init);
+      if (String(url).includes("/channels/")) await new Promise<void>((resolve) => pages.push(resolve));
+      return answer;
+    };
+    const { client, settle } = fakeWorld({ transport: "sse", fetch }, server);
+    for (const data of range(1, 5)) server.publish("a", data);
+    follow(client, "a");
+    await settle();
+    const all = follow(client, "a", { from: "start" });
+    await settle();
+    client.switchTo("websocket");
+    await settle();
+    for (const arrive of pages) arrive();
+    await settle();
+    server.publish("a", 6);
+    await settle();
+    expect(all.story).toEqual(range(1, 6));
     client.close();
   });
 
