@@ -151,7 +151,9 @@ function stopReading(world: World, client: SimClient): unknown {
 }
 
 function hold(world: World, isHolding: boolean): unknown {
-  const pulled = world.clients.flatMap((client) => (client.isDone ? [] : client.readers.filter(({ kind, hasEnded }) => kind === "iterator" && !hasEnded)));
+  const pulled = world.clients.flatMap((client) =>
+    client.isDone ? [] : client.readers.filter(({ kind, hasEnded }) => kind === "iterator" && !hasEnded),
+  );
   if (pulled.length === 0) return false;
   const reader = world.chance.one(pulled);
   if (isHolding) {
@@ -164,7 +166,9 @@ function hold(world: World, isHolding: boolean): unknown {
 function comeBack(world: World): unknown {
   return some(world, (client) => {
     for (const reader of client.readers) if (!reader.hasEnded) reader.settle();
-    const kept = client.readers.flatMap(({ channel, position, hasEnded }) => (hasEnded || position === null ? [] : [{ channel, position }]));
+    const kept = client.readers.flatMap(({ channel, position, hasEnded }) =>
+      hasEnded || position === null ? [] : [{ channel, position }],
+    );
     client.close();
     const heir = world.newClient(world.chance.one(MODES), client.identity);
     for (const { channel, position } of kept) heir.read(channel, "callback", { after: position });

@@ -31,7 +31,10 @@ export class Chance {
   /** A choice, each as likely as its weight says. */
   weighted<Choice>(choices: readonly (readonly [weight: number, choice: Choice])[]): Choice {
     let left = this.random.fraction() * choices.reduce((sum, [weight]) => sum + weight, 0);
-    for (const [weight, choice] of choices) if ((left -= weight) < 0) return choice;
+    for (const [weight, choice] of choices) {
+      left -= weight;
+      if (left < 0) return choice;
+    }
     return choices.at(-1)![1];
   }
 }

@@ -1,14 +1,14 @@
-import type { Channel, Gap, Message, Subscription } from "../../src/client.ts";
 import { type Client, connect } from "../../src/client/connect.ts";
 import type { Transport } from "../../src/client/options.ts";
+import type { Channel, Gap, Message, Subscription } from "../../src/client.ts";
 import { ThroughlineError } from "../../src/protocol/error.ts";
 import type { From } from "../../src/protocol/frame.ts";
+import { hashOf } from "../check/history.ts";
 import type { Chance } from "./sim-chance.ts";
-import { Reader } from "./sim-reader.ts";
 import type { Access } from "./sim-network.ts";
+import { Reader } from "./sim-reader.ts";
 import { newOwner, type Owner } from "./sim-time.ts";
 import type { World } from "./sim-world.ts";
-import { hashOf } from "../check/history.ts";
 
 export interface Publish {
   readonly channel: string;
@@ -74,6 +74,7 @@ export class SimClient {
       channel = this.client.channel(name);
       this.#channels.set(name, channel);
       channel.on("gap", (gap: Gap) => {
+        if (!this.owner.isAlive) return;
         const readers = this.readers.filter((reader) => reader.channel === name && !reader.hasEnded);
         const taken = readers.map((reader) => reader.told(gap, readers.length > 1));
         if (!taken.includes(true)) this.#world.fail(`${this.name} was told a gap of ${name} that is nobody's: ${JSON.stringify(gap)}`);
@@ -171,7 +172,8 @@ export class SimClient {
   #heard(error: unknown): void {
     if (error instanceof ThroughlineError) this.#world.errors.set(error.code, (this.#world.errors.get(error.code) ?? 0) + 1);
     // A signal that could not be sent is not sent again
-    else if (!(error instanceof TypeError && error.message === "fetch failed")) this.#world.fail(`${this.name} reports ${String((error as Error)?.stack ?? error)}`);
+    else if (!(error instanceof TypeError && error.message === "fetch failed"))
+      this.#world.fail(`${this.name} reports ${String((error as Error)?.stack ?? error)}`);
   }
 }
 

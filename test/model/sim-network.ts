@@ -177,7 +177,8 @@ export class Network {
             () => {
               line.mark((whole) => whole && this.opened());
               if (webSocket === "dies") network.#time.after(network.#chance.between(0, 40), () => line.cut(), network.owner);
-              if (webSocket === "deaf") network.#time.after(network.#chance.between(0, 40), () => line.cutSilently("nobody"), network.owner);
+              if (webSocket === "deaf")
+                network.#time.after(network.#chance.between(0, 40), () => line.cutSilently("nobody"), network.owner);
             },
             this,
           ),

@@ -1,7 +1,7 @@
 import { Hub } from "../../src/core/hub.ts";
 import type { Authenticate, Authorize } from "../../src/core/identity.ts";
-import type { Limits } from "../../src/protocol/limits.ts";
 import { ERRORS, ThroughlineError } from "../../src/protocol/error.ts";
+import type { Limits } from "../../src/protocol/limits.ts";
 import { byeFrame } from "../../src/transports/answer.ts";
 import { credentialsOf, Endpoint } from "../../src/transports/endpoint.ts";
 import type { Exchange, Stream, StreamOwner } from "../../src/transports/exchange.ts";
@@ -76,9 +76,10 @@ export class ServerNode implements Target {
   async upgrade(line: Line, protocols: readonly string[], accept: () => void, client: SocketClient): Promise<void> {
     const bearer = protocols.find((one) => one.startsWith("throughline.bearer."))?.slice(19);
     const token = bearer === undefined ? null : Buffer.from(bearer, "base64url").toString();
-    const asked = credentialsOf({ header: () => null, url: "/socket", address: "" });
+    const query = new URLSearchParams();
+    const asked = { ...credentialsOf({ header: () => null, url: "/socket", address: "" }), token, query };
     try {
-      const { pipe, channels } = await this.#endpoint.socket({ ...asked, token }, new URLSearchParams());
+      const { pipe, channels } = await this.#endpoint.socket(asked, query);
       if (!line.serverOpen || !this.owner.isAlive) return;
       const socket = new VirtualServerSocket(line, pipe);
       line.owner = pipe;

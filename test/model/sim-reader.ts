@@ -117,7 +117,11 @@ export class Reader {
     for (;;) {
       const own = this.#gaps.filter(({ since }) => this.position === null || isSame(since, this.position));
       const gap = next === null ? own.at(-1) : (own.findLast(({ resumeFrom }) => offsetOf(resumeFrom) === next - 1) ?? own.at(-1));
-      if (gap === undefined || (next !== null && this.position !== null && offsetOf(this.position) === next - 1 && gap.reason === "trimmed")) return;
+      if (
+        gap === undefined ||
+        (next !== null && this.position !== null && offsetOf(this.position) === next - 1 && gap.reason === "trimmed")
+      )
+        return;
       this.#gaps = this.#gaps.slice(this.#gaps.indexOf(gap) + 1);
       this.#skip(gap);
     }

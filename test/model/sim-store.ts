@@ -177,11 +177,17 @@ export class NodeLog implements Log {
   }
 
   read(channel: string, after: number, limit: PageLimit): Promise<Page> {
-    return this.#ask((engine) => engine.read(channel, after, limit), () => new Error("the store is not there"));
+    return this.#ask(
+      (engine) => engine.read(channel, after, limit),
+      () => new Error("the store is not there"),
+    );
   }
 
   remove(channel: string): Promise<void> {
-    return this.#ask((engine) => engine.remove!(channel), () => new ThroughlineError("not_stored", "The store is not there."));
+    return this.#ask(
+      (engine) => engine.remove!(channel),
+      () => new ThroughlineError("not_stored", "The store is not there."),
+    );
   }
 
   follow(channel: string, follower: (told: Told) => void): () => void {

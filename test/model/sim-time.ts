@@ -71,7 +71,8 @@ export class Time {
           if (due.atMs > momentMs) {
             momentMs = due.atMs;
             acts = 0;
-          } else if (++acts > ACTS_PER_MOMENT_MAX) throw new Error(`Time stands still at ${momentMs} ms: one act begets the next without end.`);
+          } else if (++acts > ACTS_PER_MOMENT_MAX)
+            throw new Error(`Time stands still at ${momentMs} ms: one act begets the next without end.`);
           this.nowMs = Math.max(this.nowMs, due.atMs);
           const { act } = due;
           due.act = null;

@@ -1,5 +1,5 @@
-import type { Gap } from "../../src/client.ts";
 import type { Transport } from "../../src/client/options.ts";
+import type { Gap } from "../../src/client.ts";
 import type { Identity } from "../../src/core/identity.ts";
 import { epochOf, topOf } from "../../src/core/resume.ts";
 import { type Limits, withLimits } from "../../src/protocol/limits.ts";
@@ -251,7 +251,7 @@ export class World {
     }
     for (const client of this.clients) {
       Object.assign(client.access, { isOffline: false, webSocket: "open", bytesPerMs: Number.POSITIVE_INFINITY });
-      for (const reader of client.readers) reader.goOn();
+      if (!client.isDone) for (const reader of client.readers) reader.goOn();
     }
     for (const line of this.network.lines.keys()) line.heal();
     this.fault("calm", { phase: "calm" });
@@ -280,7 +280,9 @@ export class World {
     }
     for (const { transport, readers } of fresh) {
       for (const { channel, cid, position } of readers) {
-        const log = this.history.flatMap((event) => (event.type === "message" && event.cid === cid ? [{ position: event.position, hash: event.hash }] : []));
+        const log = this.history.flatMap((event) =>
+          event.type === "message" && event.cid === cid ? [{ position: event.position, hash: event.hash }] : [],
+        );
         const head = position ?? "";
         const first = log[0] === undefined ? offsetOf(head) + 1 : offsetOf(log[0].position);
         this.history.push({ type: "final", t: this.time.nowMs, channel, via: transport, first, head, log });
@@ -325,7 +327,8 @@ export class World {
   async leave(): Promise<void> {
     for (const client of this.clients) if (!client.isClosed) client.close();
     await this.time.pass(CLOSE_MS);
-    for (const client of this.clients) if (client.owner.isAlive && client.owner.timers > 0) this.fail(`${client.name} left ${client.owner.timers} timers`);
+    for (const client of this.clients)
+      if (client.owner.isAlive && client.owner.timers > 0) this.fail(`${client.name} left ${client.owner.timers} timers`);
     for (let waitedMs = 0; this.network.lines.size > 0 && waitedMs < BELIEF_MS; waitedMs += CLOSE_MS) await this.time.pass(CLOSE_MS);
     await this.time.pass(LINGER_MS);
     if (this.network.lines.size > 0) this.fail(`connections are left: ${[...this.network.lines.keys()].join(" ")}`);
@@ -368,7 +371,9 @@ export class World {
   #mayDo(node: ServerNode, { id }: Identity): boolean | Promise<boolean> {
     const may = !this.#revoked.has(id);
     const { authorizeMs } = this.traits;
-    return authorizeMs === 0 ? may : new Promise((resolve) => this.time.after(this.chance.between(0, authorizeMs), () => resolve(may), node.owner));
+    return authorizeMs === 0
+      ? may
+      : new Promise((resolve) => this.time.after(this.chance.between(0, authorizeMs), () => resolve(may), node.owner));
   }
 
   #warned(sentence: string): void {

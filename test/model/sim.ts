@@ -64,5 +64,7 @@ const PAUSES: readonly (readonly [weight: number, ms: (fraction: number) => numb
 ];
 
 export function hashOfHistory(events: readonly HistoryEvent[]): string {
-  return createHash("sha256").update(events.map((event) => JSON.stringify(event)).join("\n")).digest("base64url");
+  return createHash("sha256")
+    .update(events.map((event) => JSON.stringify(event)).join("\n"))
+    .digest("base64url");
 }

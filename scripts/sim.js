@@ -1,0 +1,111 @@
+#!/usr/bin/env node
+// Plays stories of the whole line on a virtual time, network and disk (test/model/sim.ts), one for each seed, on all cores.
+//
+//   npm run sim -- --seeds 10000 --seed 1 [--out figures.json] [--history folder]
+//
+// A history is written for each seed that failed, and for the seed if there is only one.
+import { fork } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { bundle } from "./sim-bundle.js";
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: "string", default: "300" },
+    seed: { type: "string", default: "1" },
+    out: { type: "string" },
+    history: { type: "string" },
+  },
+});
+const seeds = wholeNumber("seeds");
+const first = wholeNumber("seed");
+
+/** What 10,000 seeds must show, or they prove less than they say. */
+const SEEDS_THAT_COUNT = 10_000;
+const DELIVERIES_MIN = 1_000_000;
+const FAULTS_MIN = 100_000;
+const CHUNK = 20;
+
+const began = performance.now();
+const failed = [];
+const counts = { deliveries: 0, faults: {}, acts: {}, plots: {} };
+await playAll(await bundle());
+const seconds = (performance.now() - began) / 1_000;
+failed.sort((a, b) => a.seed - b.seed);
+const faults = Object.values(counts.faults).reduce((sum, count) => sum + count, 0);
+
+console.log(`seeds        ${first} to ${first + seeds - 1}: ${seeds}`);
+console.log(`deliveries   ${counts.deliveries}`);
+console.log(`faults       ${faults}: ${table(counts.faults)}`);
+console.log(`acts         ${table(counts.acts)}`);
+console.log(`seen         ${table(counts.plots)}`);
+console.log(`violations   ${failed.reduce((sum, { violations }) => sum + violations.length, 0)} in ${failed.length} seeds`);
+console.log(`seconds      ${seconds.toFixed(1)}`);
+for (const { seed, violations } of failed.slice(0, 20)) console.log(`\nseed ${seed}\n  ${violations.slice(0, 5).join("\n  ")}`);
+if (failed.length > 0) console.log(`\nAgain: npm run sim -- --seeds 1 --seed ${failed[0].seed} --history .`);
+if (values.out !== undefined) {
+  const told = failed.map(({ seed, violations }) => ({ seed, violations }));
+  writeFileSync(values.out, `${JSON.stringify({ seeds, first, ...counts, faultCount: faults, failed: told, seconds }, null, 2)}\n`);
+}
+let isGood = failed.length === 0;
+if (seeds >= SEEDS_THAT_COUNT) {
+  if (counts.deliveries < DELIVERIES_MIN) isGood = complain(`${counts.deliveries} deliveries are less than ${DELIVERIES_MIN}.`);
+  if (faults < FAULTS_MIN) isGood = complain(`${faults} faults are less than ${FAULTS_MIN}.`);
+}
+process.exitCode = isGood ? 0 : 1;
+
+/** Each worker is given the next seeds when it is done with the last. */
+function playAll(file) {
+  let next = first;
+  const end = first + seeds;
+  const workers = Array.from({ length: Math.min(availableParallelism(), Math.ceil(seeds / CHUNK)) }, () => playOn(file));
+  return Promise.all(workers);
+
+  function playOn(path) {
+    return new Promise((resolve, reject) => {
+      const worker = fork(fileURLToPath(new URL("sim-worker.js", import.meta.url)), [path], { execArgv: ["--enable-source-maps"] });
+      worker.on("message", (outcomes) => {
+        for (const outcome of outcomes) take(outcome);
+        const count = Math.min(CHUNK, end - next);
+        if (count > 0) worker.send({ first: next, count, isKept: values.history !== undefined && seeds === 1 });
+        else worker.disconnect();
+        next += count;
+      });
+      worker.on("error", reject);
+      worker.on("exit", (code) => (code === 0 ? resolve() : reject(new Error(`A worker ended with ${code}.`))));
+    });
+  }
+}
+
+function take(outcome) {
+  counts.deliveries += outcome.counts.deliveries;
+  for (const kind of ["faults", "acts", "plots"]) {
+    for (const [name, count] of Object.entries(outcome.counts[kind])) counts[kind][name] = (counts[kind][name] ?? 0) + count;
+  }
+  if (outcome.violations.length > 0) failed.push(outcome);
+  if (values.history === undefined || outcome.events === undefined) return;
+  mkdirSync(values.history, { recursive: true });
+  writeFileSync(join(values.history, `${outcome.seed}.ndjson`), outcome.events.map((event) => `${JSON.stringify(event)}\n`).join(""));
+}
+
+function table(counted) {
+  return Object.entries(counted)
+    .sort(([, a], [, b]) => b - a)
+    .map(([name, count]) => `${name} ${count}`)
+    .join(", ");
+}
+
+function complain(sentence) {
+  console.error(sentence);
+  return false;
+}
+
+function wholeNumber(name) {
+  const value = Number(values[name]);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  console.error(`--${name} is a whole number above 0.`);
+  process.exit(2);
+}
