@@ -14,6 +14,8 @@ export interface FollowOptions {
   readonly from?: From;
   /** Keeps what it was told, and its position, in sessionStorage, and goes on from there. */
   readonly kept?: boolean;
+  /** Draws the longest of all waits each time. For who does not publish: keys are drawn too. */
+  readonly unlucky?: boolean;
 }
 
 const stories = new Map<string, Told[]>();
@@ -123,8 +125,11 @@ export function sendBytes(reader: string, head: unknown, bytes: readonly number[
 }
 
 /** The page's one client, as an application has it. Nobody listens to its errors, so that what does not mend itself reaches `window.onerror`. */
-export function follow(reader: string, { channel: name, transport = "auto", from = "start", kept = false }: FollowOptions): void {
-  client ??= connect("/", { transport });
+export function follow(
+  reader: string,
+  { channel: name, transport = "auto", from = "start", kept = false, unlucky = false }: FollowOptions,
+): void {
+  client ??= connect("/", { transport, ...(unlucky && { random: () => 0.999 }) });
   const channel = client.channel(name);
   const saved = kept ? sessionStorage.getItem(reader) : null;
   const { position, told } = saved ? JSON.parse(saved) : { position: null, told: [] };

@@ -83,6 +83,24 @@ inEachBrowser("The client in a page", ({ kind, open }) => {
     expect(faultsOf(await tab.run("story", "reader"), 210)).toEqual(FAULTLESS);
   });
 
+  test("[D10] that is looked at again on a WebSocket that is dead and does not know it finds out in seconds, not heartbeats", async () => {
+    const site = await open();
+    const tab = await site.tab();
+    await tab.run("follow", "reader", { channel: LOBBY, transport: "websocket" });
+    await publish(site, LOBBY, 10);
+    await tab.received("reader", 10);
+    const other = await site.tab("/away");
+    await other.show();
+    await until("the page knows that it is hidden", async () => (await tab.run("seen")).at(-1) === "hidden");
+    site.server.freeze();
+    await publish(site, LOBBY, 100, 11);
+    expect(await tab.run("count", "reader")).toBe(10);
+    await tab.show();
+    await tab.received("reader", 110);
+    expect(faultsOf(await tab.run("story", "reader"), 110)).toEqual(FAULTLESS);
+    expect((await tab.run("fared")).reconnects).toBe(1);
+  });
+
   test.each(TRANSPORTS)("[D2] [D10] whose network goes and comes back, over %s, knows it, and has missed nothing", async (transport) => {
     const site = await open();
     const tab = await site.tab();

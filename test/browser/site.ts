@@ -21,8 +21,8 @@ export interface Site {
   readonly server: TestServer;
   readonly url: string;
   way: Way;
-  /** How often a WebSocket was asked for. */
-  readonly upgrades: number;
+  /** When each WebSocket was asked for, in milliseconds. */
+  readonly upgrades: readonly number[];
   readonly tabs: readonly Tab[];
   tab(path?: string): Promise<Tab>;
   /** Cuts the WebSockets alone. */
@@ -40,7 +40,7 @@ export async function openSite(browser: Browser, options: SiteOptions = {}): Pro
   const sockets = new Set<Duplex>();
   const tabs: Tab[] = [];
   let way: Way = "open";
-  let upgrades = 0;
+  const upgrades: number[] = [];
 
   const server = await startServer(
     () => storage.engine(),
@@ -48,7 +48,7 @@ export async function openSite(browser: Browser, options: SiteOptions = {}): Pro
     (tl, listening) => {
       listening.on("request", (req, res) => handler(tl)(req, res, () => answerPage(script, req, res)));
       listening.on("upgrade", (req: IncomingMessage, socket: Duplex, head: Buffer) => {
-        upgrades++;
+        upgrades.push(performance.now());
         sockets.add(socket);
         socket.on("close", () => sockets.delete(socket)).on("error", () => socket.destroy());
         if (way === "open") upgrade(tl, req, socket, head);
@@ -63,14 +63,12 @@ export async function openSite(browser: Browser, options: SiteOptions = {}): Pro
     server,
     url: server.url,
     tabs,
+    upgrades,
     get way() {
       return way;
     },
     set way(other) {
       way = other;
-    },
-    get upgrades() {
-      return upgrades;
     },
     async tab(path = "/page") {
       const tab = new Tab(await context.newPage());
