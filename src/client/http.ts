@@ -69,8 +69,9 @@ export async function within<Result>(
 
 async function errorOf(response: Response): Promise<ThroughlineError> {
   const { status, headers } = response;
-  // A proxy on the way answers in its own words, which say nothing about what the server will
-  const { error = { code: "disconnected", message: `HTTP ${status}` } } = await response.json().catch(() => ({}));
+  // A proxy on the way answers in its own words, which say nothing about what the server will; but what it finds too large it will never take
+  const code = status === 413 ? "too_large" : "disconnected";
+  const { error = { code, message: `HTTP ${status}` } } = await response.json().catch(() => ({}));
   const retryAfterMs = (headers.get("Retry-After") as unknown as number) * 1_000;
   return new ThroughlineError(error.code, error.message, retryAfterMs ? { retryAfterMs } : {});
 }

@@ -4,13 +4,14 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ClientReader } from "../support/client-reader.ts";
 import { ask, type Call, demand } from "../support/http.ts";
 import { PlainReader } from "../support/raw-sse.ts";
+import { offsets } from "../support/story.ts";
 import { TRANSPORTS } from "../support/transports.ts";
 import { until } from "../support/until.ts";
 import { type Behind, behind } from "./behind.ts";
 import { PROXIES } from "./proxies.ts";
 
 const JSON_PAGE = { headers: { accept: "application/json" } };
-const MESSAGE_BYTES_MAX = 10_000;
+const MESSAGE_BYTES_MAX = 400_000;
 
 /** What is asked by every proxy and without one; the answers must be the same. */
 const CALLS: readonly { readonly path: string; readonly call?: Call; readonly status: number }[] = [
@@ -94,6 +95,14 @@ describe.each(PROXIES)("Behind $name", (proxy) => {
       { event: "order", data: { total: 12 } },
     ]);
     expect(messages.at(-1)?.position).toBe(position);
+  });
+
+  test("[D5] a message that is too large is refused, whoever refuses it, and those behind it are stored", async () => {
+    const { client } = stage.keep(new ClientReader(stage.asked("large"), "sse"));
+    const channel = client.channel("large");
+    // nginx takes bodies of 1 MiB as it comes, and says so in its own words; in UTF-8 this is more
+    await expect(channel.publish("é".repeat(600_000))).rejects.toMatchObject({ code: "too_large" });
+    expect(offsets([await channel.publish("é".repeat(150_000))])).toEqual([1]);
   });
 
   test("pages and errors arrive as they were sent", async () => {
