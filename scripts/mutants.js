@@ -1,0 +1,23 @@
+#!/usr/bin/env node
+// Breaks the product in many ways, one at a time, and sees that the simulation notices each:
+//
+//   npm run sim:mutants -- [--seed 1] [--seeds 3000] [--workers 2] [--only name,name] [--out file.json]
+//
+// A mutant is a change of the source's text while it is bundled (test/model/mutants.ts); the source itself is not touched. Each is
+// played from the seed on, first by the whole line, then by the core alone, until a fault shows. Ends with 1 if one survives.
+import { spawnSync } from "node:child_process";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+
+const root = join(import.meta.dirname, "..");
+// Beside what it bundles, since it looks for the sources from where it stands
+const outfile = join(root, `test/model/.mutants-${process.pid}.mjs`);
+try {
+  const entryPoints = [join(root, "test/model/mutants-cli.ts")];
+  await build({ entryPoints, outfile, bundle: true, platform: "node", format: "esm", packages: "external" });
+  const { status } = spawnSync(process.execPath, [outfile, ...process.argv.slice(2)], { stdio: "inherit" });
+  process.exitCode = status ?? 2;
+} finally {
+  rmSync(outfile, { force: true });
+}

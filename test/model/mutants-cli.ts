@@ -1,0 +1,113 @@
+import { spawn } from "node:child_process";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { MUTANTS } from "./mutants.ts";
+import { bundleMutant, type Mutant, ROOT } from "./mutate.ts";
+
+/** What became of a mutant. `machine`: which of the two that play seeds caught it, the whole line or the core alone. */
+interface Row {
+  readonly name: string;
+  readonly what: string;
+  readonly machine: "line" | "core" | null;
+  readonly seed: number | null;
+  readonly violation: string | null;
+  readonly seconds: number;
+}
+
+/** A seed that takes so long never ends, which is a fault too. */
+const SEED_MS_MAX = 60_000;
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: "string", default: "1" },
+    seeds: { type: "string", default: "3000" },
+    workers: { type: "string", default: "2" },
+    only: { type: "string" },
+    out: { type: "string" },
+  },
+});
+
+const chosen = MUTANTS.filter(({ name }) => values.only === undefined || values.only.split(",").includes(name));
+if (chosen.length === 0) throw new Error(`No mutant is called ${values.only}.`);
+const rows: Row[] = [];
+const waiting = [...chosen];
+await Promise.all(Array.from({ length: Number(values.workers) }, work));
+rows.sort((a, b) => chosen.findIndex(({ name }) => name === a.name) - chosen.findIndex(({ name }) => name === b.name));
+
+const survivors = rows.filter(({ machine }) => machine === null);
+console.log(`\n${rows.length} mutants, ${rows.length - survivors.length} caught, ${survivors.length} survive.`);
+for (const { name, what } of survivors) console.log(`SURVIVES ${name}: ${what}`);
+if (values.out !== undefined) {
+  const { seed, seeds } = values;
+  writeFileSync(values.out, `${JSON.stringify({ seed: Number(seed), seeds: Number(seeds), mutants: rows }, null, 2)}\n`);
+}
+process.exitCode = survivors.length === 0 ? 0 : 1;
+
+async function work(): Promise<void> {
+  for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
+    const row = await hunt(mutant);
+    rows.push(row);
+    const by = row.machine === null ? "survives" : `${row.machine} ${row.seed}`;
+    console.log(
+      `${row.name.padEnd(30)} | ${by.padEnd(10)} | ${String(row.seconds).padStart(5)} s | ${(row.violation ?? "").slice(0, 160)}`,
+    );
+  }
+}
+
+async function hunt(mutant: Mutant): Promise<Row> {
+  const { name, what } = mutant;
+  const file = join(ROOT, "node_modules/.cache/throughline", `mutant-${name}-${process.pid}.mjs`);
+  const began = performance.now();
+  const row = (machine: Row["machine"], seed: number | null, violation: string | null): Row => {
+    return { name, what, machine, seed, violation, seconds: Math.round((performance.now() - began) / 100) / 10 };
+  };
+  try {
+    await bundleMutant(mutant, { entryPoints: [join(ROOT, "test/model/mutant-child.ts")], outfile: file });
+    for (const machine of ["line", "core"] as const) {
+      const caught = await play(file, machine);
+      if (caught !== null) return row(machine, caught.seed, caught.fault);
+    }
+    return row(null, null, null);
+  } finally {
+    rmSync(file, { force: true });
+  }
+}
+
+/** The first seed that shows a fault; null if none does. */
+function play(file: string, machine: "line" | "core"): Promise<{ seed: number; fault: string } | null> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [file, machine, values.seed, values.seeds], { stdio: ["ignore", "pipe", "pipe"] });
+    let text = "";
+    let errors = "";
+    let seed = 0;
+    let caught: { seed: number; fault: string } | null = null;
+    let timer = setTimeout(hang, SEED_MS_MAX);
+    child.stderr.on("data", (bytes) => {
+      errors = (errors + String(bytes)).slice(-2_000);
+    });
+    child.stdout.on("data", (bytes) => {
+      text += String(bytes);
+      const lines = text.split("\n");
+      text = lines.pop() ?? "";
+      for (const line of lines) {
+        const told = JSON.parse(line) as { seed: number; fault?: string };
+        seed = told.seed;
+        if (told.fault !== undefined) caught ??= { seed, fault: told.fault };
+      }
+      clearTimeout(timer);
+      timer = setTimeout(hang, SEED_MS_MAX);
+    });
+    child.on("close", (code, signal) => {
+      clearTimeout(timer);
+      if (caught !== null) resolve(caught);
+      else if (code === 0) resolve(null);
+      else if (seed > 0) resolve({ seed, fault: `the process ended with ${signal ?? code}: ${errors.trim().split("\n").at(-1) ?? ""}` });
+      else reject(new Error(`The mutant cannot be run: ${errors}`));
+    });
+    function hang(): void {
+      caught ??= { seed, fault: `the story does not end within ${SEED_MS_MAX / 1_000} s` };
+      child.kill("SIGKILL");
+    }
+  });
+}
