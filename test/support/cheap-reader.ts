@@ -1,6 +1,8 @@
 import { connect, type Socket } from "node:net";
 import { epochOf, offsetOf, positionOf } from "./inbox.ts";
 
+const AGAIN_MS = 300;
+
 /** A reader that costs a test next to nothing, so that there can be thousands: a socket, a position, and four counts. */
 export abstract class CheapReader {
   position: string;
@@ -27,6 +29,10 @@ export abstract class CheapReader {
     this.rest = "";
     const socket = connect({ port: this.#port, host: "127.0.0.1" });
     this.#socket = socket;
+    // Not by our own doing: as when too many knock at once
+    socket.on("close", () => {
+      if (this.#socket === socket) setTimeout(() => this.#socket === socket && this.open(), AGAIN_MS);
+    });
     socket.setEncoding("latin1").on("error", () => undefined);
     socket.on("data", (text: string) => {
       this.rest = this.take(this.rest + text);
@@ -37,6 +43,7 @@ export abstract class CheapReader {
   /** By a reset, as when the network goes. */
   cut(): void {
     this.#socket?.resetAndDestroy();
+    this.#socket = null;
   }
 
   protected abstract request(): string;
