@@ -147,7 +147,11 @@ export function createConnection(environment: Environment, wanted: Transport | "
       heard() {
         attached.heardAt = clock.elapsed();
       },
-      frame: (frame) => hear(attached as Attached, frame),
+      frame(frame) {
+        const { received } = counts;
+        hear(attached as Attached, frame);
+        return received < counts.received;
+      },
       end: (error) => ended(attached as Attached, disconnected(error)),
     };
     attached.pipe = OPEN[transport](attached, environment);

@@ -180,18 +180,22 @@ export function createChannel(name: string, connection: Connection, { clock, htt
         // Half of what there is room for: the rest is for what the line brings meanwhile
         const page = await getPage({ from: position ? `after:${position}` : from, limit: Math.ceil(sink.room() / 2) }, signal);
         failures = 0;
-        if (page.gap) tellGap(page.gap);
+        if (page.gap) {
+          // A gap is a position, from which also what follows it is judged (R12)
+          reader.position = page.gap.resumeFrom;
+          tellGap(page.gap);
+        }
         page.messages.forEach(reader.take);
-        reader.position = page.position;
+        reader.position ??= page.position;
         if (line) reader.meet(line);
-        // The line has not begun: look again in a while
-        else if (page.upToDate && lineFrom) throw disconnected();
-        else if (page.upToDate) begin(reader);
+        else if (page.upToDate && !lineFrom) begin(reader);
         relieve(reader);
+        // The line has not begun, or the page led nowhere: look again in a while
+        if (reader.mode === "reading" && reader.position === position) throw disconnected();
       } catch (error) {
-        const { code, retryAfterMs = 0 } = disconnected(error);
-        if (!mayRetry(code)) return end(reader, disconnected(error));
-        await pause(Math.max(retryAfterMs, backoff(failures++, limits, random())));
+        const fault = disconnected(error);
+        if (!mayRetry(fault.code)) return end(reader, fault);
+        await pause(Math.max(fault.retryAfterMs ?? 0, backoff(failures++, limits, random())));
       }
     }
   }

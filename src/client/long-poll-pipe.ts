@@ -5,8 +5,11 @@ import type { Pipe, PipeHost } from "./pipe.ts";
 /** `waitSecondsMax` of PROTOCOL.md §12. */
 const WAIT_SECONDS = 25;
 
+/** Behind an answer that brought no message that is new: a server that gives such ones at once must not be asked in a hot loop. */
+const PAUSE_MS = 100;
+
 /** One request after the other, each answered as soon as there is something (PROTOCOL.md §4.5): passes whatever passes HTTP. */
-export function openLongPoll(host: PipeHost, { http }: Environment): Pipe {
+export function openLongPoll(host: PipeHost, { http, clock }: Environment): Pipe {
   const abort = new AbortController();
   const { signal } = abort;
 
@@ -15,7 +18,10 @@ export function openLongPoll(host: PipeHost, { http }: Environment): Pipe {
     for (let wait = 0; ; wait = WAIT_SECONDS) {
       const call = { body: () => JSON.stringify({ channels: host.asks() }), signal };
       const { frames } = (await http.json(`/events?wait=${wait}`, wait + 10, call)) as { frames: ServerFrame[] };
-      frames.forEach(host.frame);
+      if (frames.map(host.frame).includes(true) || !wait) continue;
+      await new Promise<void>((resolve) => {
+        signal.onabort = clock.after(PAUSE_MS, resolve);
+      });
     }
   }
 

@@ -26,8 +26,8 @@ export interface PipeHost {
   asks(): readonly Ask[];
   /** Something came: an answer's head, bytes. */
   heard(): void;
-  /** Throws if the frame is not as the law says; the pipe then ends with that. */
-  frame(frame: ServerFrame): void;
+  /** True if it was a message that nothing had brought before. Throws if the frame is not as the law says; the pipe then ends with that. */
+  frame(frame: ServerFrame): boolean;
   /** The pipe is over. Later calls are ignored. */
   end(error?: unknown): void;
 }

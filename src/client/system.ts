@@ -24,7 +24,8 @@ export type WebSocketClass = new (url: string, protocols: string[]) => WebSocket
 export const SYSTEM_CLOCK: ClientClock = {
   elapsed: () => performance.now(),
   after(delayMs, act) {
-    const timer = setTimeout(act, delayMs);
+    // What a server tells to wait may be no number, or more than setTimeout takes (WHATWG HTML §8.6): that would make a millisecond of it
+    const timer = setTimeout(act, delayMs < 2 ** 31 ? delayMs : 20_000);
     return () => clearTimeout(timer);
   },
 };

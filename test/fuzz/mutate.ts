@@ -94,7 +94,7 @@ export function mutate(input: string, random: Random, others: readonly string[] 
  * A shorter text that still fails, by leaving out halves, quarters… down to single bytes, as long as that helps. `fails` is asked at most `asksMax`
  * times, since over a socket each question costs.
  */
-export async function minimise(input: string, fails: (text: string) => Promise<boolean>, asksMax = 300): Promise<string> {
+export async function minimise(input: string, fails: (text: string) => Promise<boolean>, asksMax = 80): Promise<string> {
   let text = input;
   let asks = 0;
   for (let size = Math.ceil(text.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {

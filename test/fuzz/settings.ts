@@ -13,5 +13,5 @@ export const PATIENCE_MS = 60_000 + COUNT * 2;
 
 /** What fast-check is told. A share of 1 is COUNT runs. */
 export function runs(share = 1): { seed: number; numRuns: number } {
-  return { seed: SEED, numRuns: Math.max(100, Math.ceil(COUNT * share)) };
+  return { seed: SEED, numRuns: Math.max(50, Math.ceil(COUNT * share)) };
 }
