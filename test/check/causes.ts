@@ -40,7 +40,8 @@ export class Causes {
   }
 
   /** Counts what may have taken a channel's log back: offsets of one generation only can be compared. */
-  generation(channel: string): number {
+  generation(channel: string, at?: number): number {
+    if (at !== undefined) return this.#losses.filter((loss) => loss.t <= at && (loss.channel ?? channel) === channel).length;
     return (this.#generations.get(channel) ?? 0) + (this.#generations.get(undefined) ?? 0);
   }
 

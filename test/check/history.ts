@@ -80,6 +80,8 @@ export interface GapEvent {
   readonly since: string | null;
   readonly resumeFrom: string;
   readonly missing: number | null;
+  /** When a reader that pulls was told, where that was before it came to the place. */
+  readonly toldAt?: number;
 }
 
 /** A reader ends, of its own accord or refused: nothing is owed to it any more. Left out `channel`: on all of them. */

@@ -103,7 +103,7 @@ export class Trace {
   }
 
   gap(gap: GapEvent): void {
-    const { t, reason, since, resumeFrom, missing } = gap;
+    const { t, reason, since, resumeFrom, missing, toldAt } = gap;
     const { ledger, place, epoch } = this;
     this.lastAt = t;
     if (!this.#causes.allows(ledger.name, reason))
@@ -116,7 +116,7 @@ export class Trace {
     const lie = this.#lieIn(gap, resume.offset);
     if (lie !== null)
       this.#fault("gap-lied", t, `was told a gap ${reason} that ${lie}: since ${since}, resume from ${resumeFrom}, missing ${missing}`);
-    const generation = this.#causes.generation(ledger.name);
+    const generation = this.#causes.generation(ledger.name, toldAt);
     if (this.offset >= 0) this.claims.push({ gap, epoch, place, generation, had: this.#heldAt(resume.offset) });
     this.#giveUpHoles();
     // Trimming vouches for the present log only: where the log went back since, what the reader holds may have been lost behind it

@@ -1,5 +1,7 @@
 import type { Transport } from "../../src/client/options.ts";
 import type { From } from "../../src/protocol/frame.ts";
+import type { FaultEvent } from "../check/history.ts";
+import type { ScriptedLog } from "./scripted-log.ts";
 import type { SimClient } from "./sim-client.ts";
 import type { Line } from "./sim-line.ts";
 import type { ServerNode } from "./sim-node.ts";
@@ -51,7 +53,15 @@ export const ACTS: Readonly<Record<string, readonly [weight: number, act: (world
   "kill the store": [1.5, (world) => killStore(world, "kill the store", () => {})],
   "lose the tail": [1.2, loseTail],
   "restore an older copy": [1, restore],
-  "copy the store": [2, (world) => world.store.platter.copy()],
+  "copy the store": [2, copy],
+  "rewrite the tail": [1.5, (world) => script(world, "rewrite the tail", ["truncated", "epoch"], ["memory"], rewriteTail(world))],
+  "begin a new epoch": [3, (world) => script(world, "a new epoch", ["epoch"], [], (log, channel) => log.addEra(channel))],
+  "write elsewhere": [
+    6,
+    (world) => script(world, "a write elsewhere", [], [], (log, channel) => log.appendElsewhere(channel, world.makeElsewhere(channel))),
+  ],
+  "bad habits": [4, habits],
+  "good habits": [4, (world) => world.store.scripted?.behave({}) ?? false],
   trim: [1.5, trim],
   "keep all again": [1, keepAll],
   "slow disk": [1, (world) => disk(world, "slow disk", { commitMsMax: 300 })],
@@ -145,7 +155,6 @@ function stopReading(world: World, client: SimClient): unknown {
   const reading = client.readers.filter(({ hasEnded }) => !hasEnded);
   if (reading.length === 0) return false;
   const reader = world.chance.one(reading);
-  reader.settle();
   reader.ends();
   reader.stop();
 }
@@ -165,7 +174,6 @@ function hold(world: World, isHolding: boolean): unknown {
 /** What it had read, it kept. */
 function comeBack(world: World): unknown {
   return some(world, (client) => {
-    for (const reader of client.readers) if (!reader.hasEnded) reader.settle();
     const kept = client.readers.flatMap(({ channel, position, hasEnded }) =>
       hasEnded || position === null ? [] : [{ channel, position }],
     );
@@ -316,7 +324,13 @@ function killStore(world: World, kind: string, harm: () => void, silence = false
 }
 
 function loseTail(world: World): unknown {
+  const { scripted } = world.store;
   if (world.traits.engine === "memory") return false;
+  if (scripted !== null) {
+    return script(world, "lose the tail", ["truncated", "epoch"], ["memory"], (log, channel) =>
+      log.loseTail(channel, 1 + world.chance.dice(5)),
+    );
+  }
   return killStore(world, "kill the server", () => {
     world.fault("lose the tail", { may: ["truncated", "epoch"], loses: ["disk"] });
     world.store.platter.loseTail(1 + world.chance.dice(8));
@@ -325,12 +339,56 @@ function loseTail(world: World): unknown {
 
 function restore(world: World): unknown {
   if (world.traits.engine === "memory") return false;
+  if (world.store.scripted !== null) {
+    return script(world, "restore an older copy", ["truncated", "epoch"], ["memory"], (log, channel) => log.restore(channel));
+  }
   return killStore(world, "kill the server", () => {
     if (world.store.platter.restore()) world.fault("restore an older copy", { may: ["truncated", "epoch"], loses: ["disk"] });
   });
 }
 
+/** What befalls a scripted log, while everything runs. */
+function script(
+  world: World,
+  kind: string,
+  may: NonNullable<FaultEvent["may"]>,
+  loses: readonly string[],
+  act: (log: ScriptedLog, channel: string) => unknown,
+): unknown {
+  const { scripted } = world.store;
+  if (scripted === null) return false;
+  const channel = channelOf(world);
+  world.fault(kind, { channel, may, loses });
+  act(scripted.of(channel), channel);
+}
+
+function habits(world: World): unknown {
+  const { scripted } = world.store;
+  if (scripted === null) return false;
+  world.fault("bad habits of the store");
+  scripted.behave(
+    world.chance.one([
+      { readMsMax: 20, commitMsMax: 10 },
+      { readMsMax: 5, readFails: 0.4 },
+      { commitMsMax: 5, appendFails: 0.3 },
+      { tellsChanged: 0.7, readMsMax: 3 },
+      { tellsChanged: 0.7, readFails: 0.6 },
+      { hangs: true },
+    ]),
+  );
+}
+
+function copy(world: World): unknown {
+  const { scripted, platter } = world.store;
+  if (scripted === null) return platter.copy();
+  scripted.of(channelOf(world)).backUp();
+}
+
 function trim(world: World): void {
+  if (world.store.scripted !== null) {
+    script(world, "trim", ["trimmed"], [], (log) => log.trim(1 + world.chance.dice(8)));
+    return;
+  }
   world.fault("trim", { may: ["trimmed"] });
   world.store.retention = { ...world.store.retention, countMax: 1 + world.chance.dice(6) };
 }
@@ -339,8 +397,12 @@ function keepAll(world: World): void {
   world.store.retention = { ...world.store.retention, countMax: 10_000 };
 }
 
+function rewriteTail(world: World): (log: ScriptedLog, channel: string) => void {
+  return (log, channel) => log.rewriteTail(channel, 1 + world.chance.dice(5), () => world.makeElsewhere(channel));
+}
+
 function disk(world: World, kind: string, weather: { commitMsMax?: number; fails?: number; isUncertain?: boolean }): unknown {
-  if (world.traits.engine === "memory") return false;
+  if (world.traits.engine !== "disk") return false;
   world.fault(kind);
   world.store.platter.behave(weather);
 }

@@ -20,7 +20,7 @@ export interface Publish {
 }
 
 /** Codes that say that nothing was stored. What a client says of itself as a whole (`closed`, `revoked`) says nothing of a publish. */
-const NOT_STORED = /^(not_stored|overloaded|forbidden|too_large|key_conflict|keys_full|bad_|outbox_full|unauthenticated)/;
+const NOT_STORED = /^(not_stored|overloaded|too_large|key_conflict|keys_full|bad_|outbox_full)/;
 
 /** One application with one client: the real one, over the virtual network. It writes down what it sees. */
 export class SimClient {
@@ -148,7 +148,6 @@ export class SimClient {
 
   /** Ends it as an application does. */
   close(): void {
-    for (const reader of this.readers) if (!reader.hasEnded) reader.settle();
     this.#endAll();
     this.client.close();
     this.isClosed = true;
@@ -157,6 +156,7 @@ export class SimClient {
   /** Ends it as a battery does. */
   crash(silence: boolean): void {
     this.owner.isAlive = false;
+    this.access.isGone = true;
     this.isClosed = true;
     this.#endAll();
     for (const line of [...this.access.lines]) {

@@ -47,6 +47,8 @@ export interface Access {
   latencyMs: number;
   bytesPerMs: number;
   isOffline: boolean;
+  /** The client's process has died. What it had begun may still go on inside of it, and comes to nothing. */
+  isGone: boolean;
   /** WebSockets get through; are refused; are accepted and cut at once; are accepted and carry nothing; get no answer. */
   webSocket: "open" | "refused" | "dies" | "deaf" | "hangs";
   /** Its connections. */
@@ -89,6 +91,7 @@ export class Network {
   fetchOf(access: Access): typeof fetch {
     return (input, init = {}) =>
       new Promise((resolve, reject) => {
+        if (access.isGone) return;
         const { signal } = init;
         if (signal?.aborted) {
           reject(signal.reason);
@@ -161,6 +164,7 @@ export class Network {
     return class extends VirtualSocket {
       constructor(_url: string, protocols: string[]) {
         super();
+        if (access.isGone) return;
         const line = access.webSocket === "refused" ? null : network.#dial(access);
         if (line === null) {
           network.#refuse(access, () => this.shut());

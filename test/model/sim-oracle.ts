@@ -7,6 +7,12 @@ import { hashOf } from "../check/history.ts";
 export class Oracle {
   readonly logs = new Map<string, string[]>();
   readonly #hashes = new Map<string, string>();
+  readonly #truth: ((channel: string, position: string) => string | undefined) | null;
+
+  /** `truth`: who else knows what ever stood where, and may not have told. */
+  constructor(truth: ((channel: string, position: string) => string | undefined) | null) {
+    this.#truth = truth;
+  }
 
   /** Returns the hashes of what is new. */
   stored(channel: string, told: Told): string[] {
@@ -39,7 +45,7 @@ export class Oracle {
 
   /** What is wrong with this content at this place; null if nothing is. */
   faultOf(channel: string, position: string, hash: string): string | null {
-    const known = this.#hashes.get(`${channel} ${position}`);
+    const known = this.#hashes.get(`${channel} ${position}`) ?? this.#truth?.(channel, position);
     if (known === undefined) return "was never stored there";
     return known === hash ? null : "is not what was stored there";
   }

@@ -5,6 +5,12 @@ import { hashOf } from "../check/history.ts";
 import type { SimClient } from "./sim-client.ts";
 import type { World } from "./sim-world.ts";
 
+/** A gap of the channel, which may be this reader's. */
+interface Told extends Gap {
+  readonly toldAt: number;
+  readonly isShared: boolean;
+}
+
 export interface ReaderOptions {
   readonly cid: string;
   readonly channel: string;
@@ -31,7 +37,7 @@ export class Reader {
   readonly #world: World;
   readonly #isFirst: boolean;
   /** Told, but not yet reached by what it takes, or perhaps another's. */
-  #gaps: Gap[] = [];
+  #gaps: Told[] = [];
   #go: (() => void) | null = null;
 
   constructor(world: World, { cid, channel, from, kind, client, isFirst }: ReaderOptions) {
@@ -56,7 +62,7 @@ export class Reader {
       if (this.client.owner.isAlive) this.#world.fail(`${this.cid} got a message after its end`);
       return;
     }
-    if (this.position === null && this.#gaps.length === 0) this.#begin(before(position, offset));
+    if (this.position === null) this.#begin(before(position, offset));
     this.#pass(offset);
     this.position = position;
     const { transport } = this.client.client;
@@ -70,15 +76,15 @@ export class Reader {
       ...(transport === null ? {} : { transport }),
     });
     this.#world.delivered(this, position, data);
-    if (this.kind === "iterator") this.#pass(null);
+    this.#passSure();
   }
 
   /** A gap of the channel, of which several may read. False if it cannot be this one's. */
   told(gap: Gap, isShared: boolean): boolean {
     if (this.kind === "iterator" || isShared) {
-      // One that has not begun has lost nothing, whosever this is
-      if (this.position !== null || !isShared) this.#gaps.push(gap);
-      if (!isShared) this.#pass(null);
+      // One that has not begun has lost nothing, whosever this is; but one that is pulled may have begun, and not have been seen to
+      if (this.position !== null || this.kind === "iterator") this.#gaps.push({ ...gap, toldAt: this.#world.time.nowMs, isShared });
+      this.#passSure();
       return true;
     }
     if (this.position !== null && !isSame(gap.since, this.position)) return false;
@@ -86,9 +92,21 @@ export class Reader {
     return true;
   }
 
-  /** What it is told but did not come to yet, at the end. */
+  /** Where it stands, with what it was told but has not come to. */
+  get place(): string | null {
+    let place = this.position;
+    for (const { since, resumeFrom } of this.#gaps) if (place !== null && isSame(since, place)) place = resumeFrom;
+    return place;
+  }
+
+  /** The end: what it was told for where it stands is its own. */
   settle(): void {
-    this.#pass(null);
+    for (let gap = this.#own().at(-1); gap !== undefined; gap = this.#own().at(-1)) this.#skip(gap);
+  }
+
+  /** Those that can be nobody else's. */
+  #passSure(): void {
+    for (let gap = this.#own()[0]; gap !== undefined && !gap.isShared; gap = this.#own()[0]) this.#skip(gap);
   }
 
   /** Nothing is owed to it any more. */
@@ -112,23 +130,25 @@ export class Reader {
     this.#go = null;
   }
 
-  /** The gaps between where it stands and the next offset, if that is known. Of several told for one place the last one counts. */
-  #pass(next: number | null): void {
+  /** The gaps between where it stands and the next offset. Of several told for one place, the one that leads to that offset is its own. */
+  #pass(next: number): void {
     for (;;) {
-      const own = this.#gaps.filter(({ since }) => this.position === null || isSame(since, this.position));
-      const gap = next === null ? own.at(-1) : (own.findLast(({ resumeFrom }) => offsetOf(resumeFrom) === next - 1) ?? own.at(-1));
-      if (
-        gap === undefined ||
-        (next !== null && this.position !== null && offsetOf(this.position) === next - 1 && gap.reason === "trimmed")
-      )
-        return;
-      this.#gaps = this.#gaps.slice(this.#gaps.indexOf(gap) + 1);
+      const own = this.#own();
+      const gap = own.findLast(({ resumeFrom }) => offsetOf(resumeFrom) === next - 1) ?? own.at(-1);
+      const isPassed = offsetOf(this.position ?? "") === next - 1 && gap?.reason === "trimmed";
+      if (gap === undefined || isPassed) return;
       this.#skip(gap);
     }
   }
 
-  #skip(gap: Gap): void {
-    const { reason, since, resumeFrom, missing } = gap;
+  /** Those that were told for where it stands. */
+  #own(): Told[] {
+    return this.#gaps.filter(({ since }) => this.position !== null && isSame(since, this.position));
+  }
+
+  #skip(gap: Gap & { readonly toldAt?: number }): void {
+    this.#gaps = this.#gaps.slice(this.#gaps.indexOf(gap as Told) + 1);
+    const { reason, since, resumeFrom, missing, toldAt } = gap;
     if (this.position === null) this.#begin(since ?? resumeFrom);
     this.position = resumeFrom;
     this.#world.history.push({
@@ -140,6 +160,7 @@ export class Reader {
       since,
       resumeFrom,
       missing,
+      ...(toldAt === undefined ? {} : { toldAt }),
     });
     this.#world.told(gap);
   }

@@ -5,10 +5,13 @@ import { ThroughlineError } from "../../src/protocol/error.ts";
 import type { Limits } from "../../src/protocol/limits.ts";
 import type { Chance } from "./sim-chance.ts";
 import { Platter, PlatterLog } from "./sim-disk.ts";
+import { ScriptedLogs } from "./sim-scripted.ts";
 import { newOwner, type Owner, type Time } from "./sim-time.ts";
 
+export type EngineName = "memory" | "disk" | "scripted";
+
 export interface StoreOptions {
-  readonly engine: "memory" | "disk";
+  readonly engine: EngineName;
   readonly time: Time;
   readonly chance: Chance;
   readonly limits: Limits;
@@ -25,10 +28,13 @@ export interface StoreOptions {
 export class Store {
   retention: Retention;
   readonly platter: Platter;
+  /** Null unless it is the engine. */
+  readonly scripted: ScriptedLogs | null;
   readonly nodes = new Set<NodeLog>();
   readonly #options: StoreOptions;
   #engine: Log | null = null;
   #last: PlatterLog | null = null;
+  #lives = 0;
   #owner: Owner = newOwner();
   /** Rejects what waits for an engine that died. */
   #died: (() => void)[] = [];
@@ -36,7 +42,9 @@ export class Store {
   constructor(options: StoreOptions) {
     this.#options = options;
     this.retention = options.retention;
-    this.platter = new Platter(options.time, options.chance);
+    const { engine, time, chance, channels } = options;
+    this.platter = new Platter(time, chance);
+    this.scripted = engine === "scripted" ? new ScriptedLogs(channels, time.clockOf(newOwner()), chance) : null;
   }
 
   get isUp(): boolean {
@@ -51,7 +59,7 @@ export class Store {
     const { engine, time, chance, limits, warn, channels, onStored } = this.#options;
     this.#owner = newOwner();
     const onFault = (error: unknown) => warn(`a follower threw: ${String(error)}`);
-    const log = engine === "memory" ? memory() : new PlatterLog(this.platter, time, this.retention, onFault);
+    const log = this.scripted ?? (engine === "memory" ? memory() : new PlatterLog(this.platter, time, this.retention, onFault));
     const { keysMax, keySecondsMin, lineageMax } = limits;
     const context: LogContext = {
       clock: time.clockOf(this.#owner),
@@ -67,7 +75,8 @@ export class Store {
     await log.open(context);
     this.#engine = log;
     this.#last = log instanceof PlatterLog ? log : null;
-    for (const channel of channels) {
+    // The scripted one lives on, and knows its followers
+    for (const channel of this.#lives++ > 0 && log === this.scripted ? [] : channels) {
       log.follow(channel, (told) => {
         onStored(channel, told);
         for (const node of this.nodes) node.tell(channel, told);
@@ -90,12 +99,12 @@ export class Store {
   async stop(): Promise<void> {
     const engine = this.#engine;
     this.#engine = null;
-    await engine?.close();
+    if (engine !== this.scripted) await engine?.close();
   }
 
   logOf(owner: Owner): NodeLog {
     const { time, wayMs, chance } = this.#options;
-    const log = new NodeLog({ store: this, owner, time, wayMs, chance, level: this.#options.engine });
+    const log = new NodeLog({ store: this, owner, time, wayMs, chance, level: this.#options.engine === "disk" ? "disk" : "memory" });
     this.nodes.add(log);
     return log;
   }

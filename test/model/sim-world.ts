@@ -3,7 +3,7 @@ import type { Gap } from "../../src/client.ts";
 import type { Identity } from "../../src/core/identity.ts";
 import { epochOf, topOf } from "../../src/core/resume.ts";
 import { type Limits, withLimits } from "../../src/protocol/limits.ts";
-import { formatPosition, NO_TAG } from "../../src/protocol/position.ts";
+import { formatPosition, NO_TAG, parsePosition } from "../../src/protocol/position.ts";
 import type { Pipe } from "../../src/transports/pipe.ts";
 import { type FaultEvent, type HistoryEvent, hashOf } from "../check/history.ts";
 import { Chance } from "./sim-chance.ts";
@@ -12,7 +12,7 @@ import { Network } from "./sim-network.ts";
 import { ServerNode } from "./sim-node.ts";
 import { hashOfEntry, Oracle } from "./sim-oracle.ts";
 import { offsetOf, type Reader } from "./sim-reader.ts";
-import { Store } from "./sim-store.ts";
+import { type EngineName, Store } from "./sim-store.ts";
 import { newOwner, Time } from "./sim-time.ts";
 
 const CHANNELS = ["chat/a", "chat/b", "chat/c"];
@@ -30,7 +30,7 @@ const SECOND_MS = 1_000;
 
 /** What one story is like, drawn before it begins. */
 export interface Traits {
-  readonly engine: "memory" | "disk";
+  readonly engine: EngineName;
   readonly nodes: 1 | 2;
   readonly channels: readonly string[];
   /** Each request goes to any node. */
@@ -49,7 +49,7 @@ export class World {
   readonly store: Store;
   readonly nodes: ServerNode[];
   readonly clients: SimClient[] = [];
-  readonly oracle = new Oracle();
+  readonly oracle: Oracle;
   readonly fails: string[] = [];
   readonly errors = new Map<string, number>();
   readonly faults = new Map<string, number>();
@@ -65,6 +65,7 @@ export class World {
   readonly #revoked = new Set<string>();
   #made = 0;
   #people = 0;
+  #elsewhere = 0;
 
   constructor(seed: number) {
     this.#seed = seed;
@@ -72,7 +73,7 @@ export class World {
     this.chance = chance;
     const { time } = this;
     this.traits = traitsOf(chance);
-    const { engine, nodes, channels, limits } = this.traits;
+    const { engine, nodes, limits } = this.traits;
     const warn = (sentence: string) => this.#warned(sentence);
     this.network = new Network(time, this.chanceOf("network"));
     this.store = new Store({
@@ -92,7 +93,8 @@ export class World {
         }
       },
     });
-    if (channels.length === 0) throw new Error("a story needs a channel");
+    const { scripted } = this.store;
+    this.oracle = new Oracle(scripted && ((channel, position) => hashOfData(scripted.of(channel).truth.dataAt(parsePosition(position)))));
     this.nodes = Array.from(
       { length: nodes },
       (_, index) =>
@@ -199,12 +201,28 @@ export class World {
         latencyMs: chance.one([0.2, 2, 20, 80]),
         bytesPerMs: Number.POSITIVE_INFINITY,
         isOffline: false,
+        isGone: false,
         webSocket: "open",
         lines: new Set(),
       },
     });
     this.clients.push(client);
     return client;
+  }
+
+  /** Content that another node writes, of whom nobody here knows. */
+  makeElsewhere(channel: string): string {
+    const data = `elsewhere ${this.published.length + this.#made} ${this.chance.random.letters(6)}`;
+    this.history.push({
+      type: "publish",
+      t: this.time.nowMs,
+      channel,
+      pid: "elsewhere",
+      seq: ++this.#elsewhere,
+      key: "",
+      hash: hashOf(data),
+    });
+    return data;
   }
 
   publish(client: SimClient, channel: string, key?: string): Publish {
@@ -245,6 +263,7 @@ export class World {
   async calmDown(): Promise<void> {
     while (this.pending.size > 0) await this.time.pass(200);
     this.store.platter.behave({});
+    this.store.scripted?.behave({});
     for (const node of this.nodes) {
       node.log.isForgetful = false;
       node.log.isCutOff = false;
@@ -258,6 +277,7 @@ export class World {
     const closer = this.newClient("sse", "closer");
     for (const channel of this.traits.channels) this.publish(closer, channel);
     await this.#allCome(this.clients);
+    for (const client of this.clients) if (!client.isDone) for (const reader of client.readers) if (!reader.hasEnded) reader.settle();
     await this.#readFinally();
   }
 
@@ -276,7 +296,8 @@ export class World {
       this.history.push({ type: "final", t: this.time.nowMs, channel, via: "store", first, head, log });
       const known = this.oracle.logs.get(channel) ?? [];
       const kept = known.slice(known.length - log.length);
-      if (log.some(({ position }, index) => position !== kept[index])) this.fail(`the log of ${channel} is not what was told of it`);
+      if (this.store.scripted === null && log.some(({ position }, index) => position !== kept[index]))
+        this.fail(`the log of ${channel} is not what was told of it`);
     }
     for (const { transport, readers } of fresh) {
       for (const { channel, cid, position } of readers) {
@@ -311,9 +332,8 @@ export class World {
       if (client.unanswered > 0) late.push(`${client.name} still waits for ${client.unanswered} answers (${client.client.state})`);
       for (const reader of client.readers) {
         if (reader.hasEnded) continue;
-        reader.settle();
         const { head, first } = heads.get(reader.channel)!;
-        const { position, from, cid, channel } = reader;
+        const { place: position, from, cid, channel } = reader;
         const isEmpty = first > offsetOf(head);
         if (position === null ? from === "now" || isEmpty : isAt(position, head)) continue;
         const state = `${client.client.state}, ${client.client.transport}, ${client.channel(channel).state}`;
@@ -389,13 +409,23 @@ function isAt(position: string, head: string): boolean {
   return offset === headOffset && (tag === headTag || tag === NO_TAG || headTag === NO_TAG);
 }
 
+/** Of what a scripted log holds: JSON as it was published, or text that was written by another node. */
+function hashOfData(data: string | undefined): string | undefined {
+  if (data === undefined) return undefined;
+  return hashOf(/^["{]/.test(data) ? JSON.parse(data) : data);
+}
+
 function offsetLike(identity: string): number {
   return Number(/\d+$/.exec(identity)?.[0] ?? 0);
 }
 
 function traitsOf(chance: Chance): Traits {
   return {
-    engine: chance.is(0.65) ? "disk" : "memory",
+    engine: chance.weighted([
+      [50, "disk"],
+      [25, "memory"],
+      [25, "scripted"],
+    ]),
     nodes: chance.is(0.35) ? 2 : 1,
     channels: CHANNELS.slice(0, chance.one([1, 1, 2, 3])),
     isScattered: chance.is(0.25),
