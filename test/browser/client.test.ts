@@ -51,6 +51,16 @@ inEachBrowser("The client", ({ open }) => {
     ] satisfies Told[]);
   });
 
+  test.each(TRANSPORTS)("[D8] over %s it is told that it is not let in, says so once, and does not come back", async (transport) => {
+    const site = await open({ authenticate: () => false });
+    const tab = await site.tab();
+    await tab.run("follow", "reader", { channel: LOBBY, transport });
+    await until("it has given up", async () => (await tab.run("fared")).state === "failed");
+    expect(await tab.run("fared")).toMatchObject({ error: "unauthenticated", reconnects: 0 });
+    expect(site.upgrades).toHaveLength(transport === "websocket" ? 1 : 0);
+    expect(tab.faults.splice(0)).toEqual([expect.stringContaining("Who you are was not accepted.")]);
+  });
+
   test("[D2] [D6] moved up and down 60 times under 500 messages a second: every message once, in order", async () => {
     const site = await open();
     const tab = await site.tab();

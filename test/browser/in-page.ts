@@ -195,11 +195,14 @@ export interface Fared {
   readonly switches: number;
   readonly reconnects: number;
   readonly gaps: number;
+  /** The code of what ended it. */
+  readonly error: string | null;
 }
 
 export function fared(): Fared {
-  const { state, transport, reason, counts } = client!;
-  return { state, transport, reason, switches: counts.switches, reconnects: counts.reconnects, gaps: counts.gaps };
+  const { state, transport, reason, counts, error } = client!;
+  const { switches, reconnects, gaps } = counts;
+  return { state, transport, reason, switches, reconnects, gaps, error: error?.code ?? null };
 }
 
 function tell(reader: string): Told[] {
