@@ -120,11 +120,12 @@ class FetchStream implements Stream {
     return this.#written - this.unsent;
   }
 
-  write(bytes: Uint8Array): void {
-    if (this.#owner === null) return;
+  write(bytes: Uint8Array): boolean {
+    if (this.#owner === null) return true;
     this.#written += bytes.length;
     this.#controller.enqueue(bytes);
     this.#behind ||= this.unsent > 0;
+    return !this.#behind;
   }
 
   end(): void {

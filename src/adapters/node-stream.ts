@@ -10,6 +10,11 @@ const OWNER = Symbol("throughline.owner");
 
 type Owned = Writable & { [OWNER]?: StreamOwner };
 
+/** A socket tells that it drains only from its own mark on (16 or 64 KiB). Below it there is nothing to wait for: that counts as one byte. */
+export function unsentOf({ writableLength, writableNeedDrain }: Writable): number {
+  return writableNeedDrain ? writableLength : Math.min(writableLength, 1);
+}
+
 /** True while this socket carries a stream: nothing else may be written to it, and nothing that comes on it is a request (RFC 9112 §9.6). */
 export function carriesStream(socket: object): boolean {
   return (socket as Owned)[OWNER] !== undefined;
@@ -34,19 +39,17 @@ export class NodeStream implements Stream {
     sink.on("error", ignore);
   }
 
-  /** A socket tells that it drains only from its own mark on (16 or 64 KiB). Below it there is nothing to wait for, whatever `sinkBytesMax` says: then it is 1. */
   get unsent(): number {
-    const { writableLength, writableNeedDrain } = this.#sink;
-    return writableNeedDrain ? writableLength : Math.min(writableLength, 1);
+    return unsentOf(this.#sink);
   }
 
   get sent(): number {
     return this.#written - this.#sink.writableLength;
   }
 
-  write(bytes: Uint8Array): void {
+  write(bytes: Uint8Array): boolean {
     this.#written += bytes.length;
-    this.#sink.write(bytes);
+    return this.#sink.write(bytes);
   }
 
   end(): void {
@@ -85,12 +88,13 @@ export class EncodedStream implements Stream {
     return this.#written - this.unsent;
   }
 
-  write(bytes: Uint8Array): void {
-    if (this.#res.writableEnded || this.#res.destroyed) return;
+  write(bytes: Uint8Array): boolean {
+    if (this.#res.writableEnded || this.#res.destroyed) return true;
     this.#written += bytes.length;
     const took = this.#res.write(bytes);
     if (!took || this.unsent > 0) this.unsent += bytes.length;
     this.#res.flush?.();
+    return this.unsent === 0;
   }
 
   end(): void {

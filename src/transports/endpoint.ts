@@ -64,14 +64,12 @@ export class Endpoint {
   }
 
   /** Decides on a WebSocket before it is accepted, and gives the pipe for it. Throws what the refusal answers. */
-  async socket(
-    asked: Pick<Exchange, "header" | "query"> & Credentials,
-  ): Promise<{ pipe: SocketPipe; channels: { channel: string; from: string }[] }> {
+  async socket(asked: Credentials, query: URLSearchParams): Promise<{ pipe: SocketPipe; channels: { channel: string; from: string }[] }> {
     checkOrigin(asked, this.#site);
     const identity = await this.hub.gate.authenticate(asked);
     this.hub.connections.admit();
-    const from = asked.query.get("from") ?? "now";
-    const channels = asked.query.getAll("channel").map((channel) => ({ channel: checkChannelName(channel, this.hub.limits), from }));
+    const from = query.get("from") ?? "now";
+    const channels = query.getAll("channel").map((channel) => ({ channel: checkChannelName(channel, this.hub.limits), from }));
     return { pipe: new SocketPipe(this.hub, identity), channels };
   }
 
@@ -93,9 +91,20 @@ export class Endpoint {
 }
 
 /** What `authenticate` sees of an HTTP request. */
-export function credentialsOf(exchange: Pick<Exchange, "header" | "url" | "address">): Credentials {
-  const bearer = /^Bearer +(\S+) *$/i.exec(exchange.header("authorization") ?? "");
-  return { token: bearer?.[1] ?? null, header: (name) => exchange.header(name), url: exchange.url, address: exchange.address };
+export function credentialsOf(exchange: Pick<Exchange, "header" | "url" | "address">, token = bearerOf(exchange)): Credentials {
+  return {
+    token,
+    header: (name) => exchange.header(name),
+    url: exchange.url,
+    // Not before it is asked for: a socket that was asked keeps the answer (88 bytes of heap each).
+    get address() {
+      return exchange.address;
+    },
+  };
+}
+
+export function bearerOf(exchange: Pick<Exchange, "header">): string | null {
+  return /^Bearer +(\S+) *$/i.exec(exchange.header("authorization") ?? "")?.[1] ?? null;
 }
 
 function getChannel(call: Call): Promise<void> | void {

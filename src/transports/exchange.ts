@@ -38,8 +38,8 @@ export interface Stream {
   readonly unsent: number;
   /** Bytes that it has taken since it opened: what does not grow while `unsent` is above 0 has stalled. */
   readonly sent: number;
-  /** Takes everything, at once, and never throws; after the end it does nothing. */
-  write(bytes: Uint8Array): void;
+  /** Takes everything, at once, and never throws; after the end it does nothing. False: it is behind, and `drained` will be told. */
+  write(bytes: Uint8Array): boolean;
   /** Ends it properly, after what was written. */
   end(): void;
   /** Ends it now. */

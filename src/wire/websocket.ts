@@ -65,8 +65,14 @@ export function pingFrame(payload: Uint8Array = new Uint8Array(0)): Uint8Array {
   return frame(OPCODES.ping, payload);
 }
 
-/** A close frame. The reason is cut to 123 bytes, between two characters. */
-export function closeFrame(code: number, reason: string = ""): Uint8Array {
+/** The answer to a ping, with its payload (§5.5.3). */
+export function pongFrame(payload: Uint8Array): Uint8Array {
+  return frame(OPCODES.pong, payload);
+}
+
+/** A close frame; without a code an empty one. The reason is cut to 123 bytes, between two characters. */
+export function closeFrame(code: number | null, reason: string = ""): Uint8Array {
+  if (code === null) return frame(OPCODES.close, new Uint8Array(0));
   // §7.4: 1004-1006 and 1015 must never be sent; 1016-2999 are reserved, 3000-4999 are free
   if (!(Number.isInteger(code) && ((code >= 1000 && code <= 1014 && !(code >= 1004 && code <= 1006)) || (code >= 3000 && code <= 4999)))) {
     throw new RangeError(`${code} is no close code that may be sent (RFC 6455 §7.4).`);
