@@ -12,7 +12,7 @@ export interface Shot {
 /** When a connection is done. Without it, when nothing has come for QUIET_MS: the verdict does not hang on how long that is. */
 export type Done = (received: string) => boolean;
 
-const QUIET_MS = 25;
+const QUIET_MS = 30;
 const LATE_MS = 10_000;
 
 /** Bytes to a port, in pieces, and what comes back. `next` is asked at each news for what is to be sent then. */
@@ -28,25 +28,41 @@ export function shoot(port: number, pieces: readonly string[], done?: Done, next
       socket.destroy();
       resolve({ received, closed, late });
     };
-    const timer = setTimeout(
-      () => {
-        late = done !== undefined;
-        over();
-      },
-      done === undefined ? QUIET_MS : LATE_MS,
-    );
+    // Half of it is left by a FIN, behind which the server closes when it has read all there is; half by a reset
+    const isAbrupt = pieces.join("").length % 2 === 1;
+    const leave = (): void => {
+      socket.end();
+      timer = give(LATE_MS, true);
+    };
+    const give = (ms: number, isLate: boolean) =>
+      setTimeout(() => {
+        late = isLate;
+        if (isLate || isAbrupt) over();
+        else leave();
+      }, ms);
+    // Nothing is quiet before it was asked what `next` has to say
+    let timer = done === undefined && next === undefined ? give(QUIET_MS, false) : give(LATE_MS, true);
     const write = (index: number): void => {
       if (index >= pieces.length || socket.destroyed || closed) return;
       socket.write(Buffer.from(pieces[index]!, "latin1"));
       setImmediate(() => write(index + 1));
     };
-    socket.on("connect", () => write(0));
+    socket.on("connect", () => {
+      write(0);
+      timer.refresh();
+    });
     socket.on("data", (bytes) => {
       parts.push(bytes.toString("latin1"));
       received += parts.pop();
       if (done === undefined) timer.refresh();
       const more = next?.(received) ?? null;
-      if (more !== null) socket.write(Buffer.from(more, "latin1"));
+      if (more !== null) {
+        socket.write(Buffer.from(more, "latin1"));
+        if (done === undefined) {
+          clearTimeout(timer);
+          timer = give(QUIET_MS, false);
+        }
+      }
       if (done?.(received)) over();
     });
     socket.on("error", () => undefined);

@@ -10,6 +10,8 @@ const CHILD = join(ROOT, "node_modules/.cache/throughline/fuzz-target.mjs");
 
 export interface Asked {
   readonly id: number;
+  /** Nothing but an answer is wanted. */
+  readonly brief?: boolean;
 }
 
 export interface State {
@@ -27,6 +29,9 @@ export interface State {
 /** A fault that the server has on purpose. */
 export type Planted = "throws" | "mumbles" | "leaks";
 
+const BUNDLE = { bundle: true, platform: "node", format: "esm", packages: "external" } as const;
+let built: Promise<unknown> | undefined;
+
 /** The server in a process of its own. */
 export class Target {
   readonly port: number;
@@ -42,14 +47,15 @@ export class Target {
       stream?.setEncoding("utf8").on("data", (text: string) => {
         this.#out = (this.#out + text).slice(-10_000);
       });
+    child.setMaxListeners(0);
     child.once("exit", () => {
       this.dead = true;
     });
   }
 
   static async start(planted?: Planted): Promise<Target> {
-    const options = { bundle: true, platform: "node", format: "esm", packages: "external" } as const;
-    await build({ entryPoints: [join(ROOT, "test/fuzz/target-child.ts")], outfile: CHILD, ...options });
+    built ??= build({ entryPoints: [join(ROOT, "test/fuzz/target-child.ts")], outfile: CHILD, ...BUNDLE });
+    await built;
     const env = { ...process.env, NODE_OPTIONS: "", ...(planted === undefined ? {} : { THROUGHLINE_FUZZ_PLANTED: planted }) };
     const child = fork(CHILD, { execArgv: ["--expose-gc"], env, stdio: ["ignore", "pipe", "pipe", "ipc"] });
     const [{ port }] = (await inTime(once(child, "message"), () => "the port of the server")) as [{ port: number }];
@@ -65,7 +71,18 @@ export class Target {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  async state(): Promise<State> {
+  state(): Promise<State> {
+    return this.#ask(false);
+  }
+
+  /** It answers, which it does after what came before on its sockets. */
+  async isAlive(): Promise<boolean> {
+    if (this.dead) return false;
+    const gone = once(this.#child, "exit").then(() => false);
+    return Promise.race([gone, this.#ask(true).then(() => true)]);
+  }
+
+  async #ask(brief: boolean): Promise<State> {
     const id = ++this.#asked;
     const answered = new Promise<State>((resolve) => {
       const hear = (message: { id?: number; state?: State }): void => {
@@ -75,8 +92,8 @@ export class Target {
       };
       this.#child.on("message", hear);
     });
-    this.#child.send({ id } satisfies Asked);
-    return inTime(answered, () => `the state of the server: ${this.#out}`);
+    this.#child.send({ id, brief } satisfies Asked, () => undefined);
+    return inTime(answered, () => `an answer of the server: ${this.#out}`);
   }
 
   /** Its own memory in MB, without files and what is shared. */
