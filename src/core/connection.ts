@@ -62,9 +62,9 @@ export class Connections {
     if (refused !== null) throw refused;
   }
 
-  /** False, and the connection is ended, if it may not enter any more: others may have while it was on its way from `admit`. */
+  /** False, and the connection is ended, if it may not enter any more: others may have, or it was revoked, while it was on its way. */
   add(connection: Connection): boolean {
-    const refused = this.#refusal();
+    const refused = this.#refusal() ?? (this.#gate.wasRevoked(connection.identity) ? revoked() : null);
     if (refused !== null) {
       connection.end(refused);
       return false;
@@ -98,10 +98,10 @@ export class Connections {
     return true;
   }
 
-  /** Ends every pipe of an identity. */
+  /** Ends every pipe of an identity, also those that are on their way. */
   revoke(id: string): void {
-    const error = new ThroughlineError("revoked", "Your access was revoked.");
-    for (const connection of this) if (connection.identity.id === id) connection.end(error);
+    this.#gate.revoke(id);
+    for (const connection of this) if (connection.identity.id === id) connection.end(revoked());
   }
 
   /** Asks `authorize` again for every live reader (of one identity, if named) and ends those that are refused now. */
@@ -114,12 +114,12 @@ export class Connections {
     await Promise.all(asked);
   }
 
-  /** Ends all, spread over time on the client's side by the jitter of `retryAfterMs`. */
-  close(error: (spread: number) => ThroughlineError): void {
+  /** Ends all; each is told its own part of a window, of which all parts are alike: `from` and `to` are in 0 to 1. */
+  close(error: (from: number, to: number) => ThroughlineError): void {
     this.#closed = true;
     this.#rest();
     const all = [...this];
-    for (const [index, connection] of all.entries()) connection.end(error(index / all.length));
+    for (const [index, connection] of all.entries()) connection.end(error(index / all.length, (index + 1) / all.length));
   }
 
   #refusal(): ThroughlineError | null {
@@ -162,4 +162,8 @@ export class Connections {
     this.#cancelTick = null;
     this.#cancelLook = null;
   }
+}
+
+function revoked(): ThroughlineError {
+  return new ThroughlineError("revoked", "Your access was revoked.");
 }

@@ -288,6 +288,16 @@ describe("[D4] closing", () => {
     await Promise.all([closing, published]);
   });
 
+  test("asks each connection back in a part of the window of its own, so that no moment has more of them than another", async () => {
+    const { hub } = new Stage();
+    const asked: number[] = [];
+    const end = ({ retryAfterMs = -1 }: ThroughlineError) => void asked.push(retryAfterMs);
+    for (let n = 0; n < 100; n++) hub.enter({ ...idlePipe(String(n)), end });
+    await hub.close();
+    const parts = asked.map((ms) => Math.floor(ms / 50)).sort((a, b) => a - b);
+    expect(parts).toEqual(Array.from({ length: 100 }, (_, part) => part));
+  });
+
   test("leaves no reader behind, and no timer, and nothing goes on afterwards", async () => {
     const stage = new Stage();
     const [live, lagging] = [await stage.read(), await stage.read("now", { sink: new Sink({ room: 0 }) })];
@@ -348,15 +358,7 @@ test("[D7] pipes are told of as they come and go, and one that may not enter is 
   const story: string[] = [];
   stage.hub.on("connect", ({ id }) => story.push(`${id} comes`));
   stage.hub.on("disconnect", ({ id }) => story.push(`${id} goes`));
-  const pipe = (id: string) => ({
-    id,
-    transport: "local" as const,
-    identity: ADA,
-    readers: () => [],
-    beat: () => {},
-    end: () => story.push(`${id} ends`),
-    slot: -1,
-  });
+  const pipe = (id: string) => ({ ...idlePipe(id), end: () => story.push(`${id} ends`) });
   const [first, second] = [pipe("first"), pipe("second")];
   stage.hub.enter(first);
   stage.hub.enter(second);
@@ -365,3 +367,7 @@ test("[D7] pipes are told of as they come and go, and one that may not enter is 
   stage.hub.leave(first);
   expect(story).toEqual(["first comes", "second ends", "first goes"]);
 });
+
+function idlePipe(id: string) {
+  return { id, transport: "local" as const, identity: ADA, readers: () => [], beat: () => {}, slot: -1 };
+}

@@ -258,9 +258,9 @@ export class Hub {
     // What was acknowledged goes out before the goodbye.
     for (const channel of this.#channels.values()) channel.flushNow();
     this.connections.close(
-      (spread) =>
+      (from, to) =>
         new ThroughlineError("restart", "The server is stopping. Come back in a moment.", {
-          retryAfterMs: Math.round(RESTART_SPREAD_MS * (spread + this.random.fraction()) * 0.5),
+          retryAfterMs: Math.floor(RESTART_SPREAD_MS * (from + (to - from) * this.random.fraction())),
         }),
     );
     for (const channel of this.#channels.values()) channel.close(stopping("restart", "Come back in a moment."));
