@@ -1,5 +1,5 @@
 import { createInterface } from "node:readline";
-import { type Client, connect, type Page, ThroughlineError, type Transport } from "../../src/client.ts";
+import { type Channel, type Client, connect, type Page, ThroughlineError, type Transport } from "../../src/client.ts";
 import { formatPosition, ORIGIN, readPosition } from "../../src/protocol/position.ts";
 import { type HistoryEvent, hashOf } from "../check/history.ts";
 import { until } from "../support/until.ts";
@@ -35,6 +35,7 @@ const FINAL_PATIENCE_MS = 60_000;
 const ANSWER_MS = 15_000;
 /** So that an asker does not hammer a server that is not there. */
 const AFTER_FAILURE_MS = 50;
+const PAGE_TRIES = 20;
 
 const crowd = JSON.parse(process.argv[2] ?? "{}") as Crowd;
 const { url, name, channels } = crowd;
@@ -123,13 +124,25 @@ async function readFinally(): Promise<void> {
     const log: { position: string; hash: string }[] = [];
     let from: { after: string } | "start" = "start";
     for (let upToDate = false; !upToDate; ) {
-      const page: Page = await client.channel(channel).history({ from, limit: 1_000 });
+      const page = await pageAfter(client.channel(channel), from);
       for (const { position, data } of page.messages) log.push({ position, hash: hashOf(data) });
       from = { after: page.position };
       upToDate = page.upToDate;
     }
     tellFinal(channel, "page", from as { after: string }, log);
     await Promise.all(TRANSPORTS.map((transport) => readOver(transport, channel, (from as { after: string }).after)));
+  }
+}
+
+/** A page is asked for once, and may meet a connection that the fault has left behind: the application asks again. */
+async function pageAfter(channel: Channel, from: { after: string } | "start"): Promise<Page> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await channel.history({ from, limit: 1_000 });
+    } catch (error) {
+      if (tries === PAGE_TRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, AFTER_FAILURE_MS));
+    }
   }
 }
 

@@ -40,14 +40,14 @@ test("[D3] an older backup put back is told to everyone who had read on, and to 
   await ground.serve();
   await ground.gather();
   await ground.progress(80);
-  await ground.stop("SIGTERM");
+  await ground.stop("SIGKILL");
   const backup = join(ground.ledger.home, "backup");
   cpSync(ground.data, backup, { recursive: true });
   await ground.serve();
   for (let times = 1; times <= 2; times++) {
     await ground.whole();
     await ground.progress(80);
-    await ground.stop("SIGTERM");
+    await ground.stop("SIGKILL");
     ground.fault("restore", "start", { may: ["truncated"], loses: ["disk"] });
     rmSync(ground.data, { recursive: true });
     cpSync(backup, ground.data, { recursive: true });

@@ -10,12 +10,16 @@ import { Volume } from "./volume.ts";
 
 /** Every how-manyth of the first 100 calls fails; `THROUGHLINE_FSYNC_STEP=1` for each of them. */
 const STEP = Number(process.env["THROUGHLINE_FSYNC_STEP"] ?? 10);
+/** How often the disk is full; `THROUGHLINE_TIMES=20` for a night. */
+const TIMES = Number(process.env["THROUGHLINE_TIMES"] ?? 2);
 const SLOW_MS = 300;
 const HUNG_MS = 5_000;
 /** An owner of a directory shows that it lives every two seconds. */
 const OWNER_BEATS_MS = 2_500;
 
-test("[D4] [D10] while the disk is full publishing is refused with not_stored, reading goes on, and space heals it", async () => {
+test("[D4] [D10] while the disk is full publishing is refused with not_stored, reading goes on, and space heals it", {
+  timeout: 60_000 + TIMES * 10_000,
+}, async () => {
   const ground = new Ground();
   const volume = new Volume(ground, 48);
   ground.data = join(volume.path, "data");
@@ -23,7 +27,7 @@ test("[D4] [D10] while the disk is full publishing is refused with not_stored, r
   const { server } = ground;
   await ground.gather({ largeBytes: 20_000 });
   await ground.progress(50);
-  for (let times = 0; times < 3; times++) {
+  for (let times = 0; times < TIMES; times++) {
     const { refused } = ground;
     ground.fault("full disk", "start");
     volume.fill();

@@ -270,11 +270,7 @@ export class Ground {
     this.fault("all", "calm");
     for (const word of ["quiet", "final"]) {
       for (const { process: child } of this.#crowds) child.stdin?.write(`${word}\n`);
-      await until(
-        `the crowd is done with ${word}: ${this.err.slice(-2_000)}`,
-        () => [...this.#crowds].every(({ said }) => said.has(word)),
-        90_000,
-      );
+      await until(`the crowd is done with ${word}`, () => this.#isDoneWith(word), 90_000);
     }
     const heads = new Map(this.history.filter((event) => event.type === "final").map(({ channel, head }) => [channel, head]));
     const behind = () => [...this.#places].filter(([reader, position]) => position !== heads.get(reader.slice(reader.indexOf(" ") + 1)));
@@ -318,6 +314,12 @@ export class Ground {
   close(): void {
     for (const { process: child } of this.#crowds) child.stdin?.end();
     this.ledger.release();
+  }
+
+  #isDoneWith(word: string): boolean {
+    const crowds = [...this.#crowds];
+    if (crowds.some(({ process: child }) => hasEnded(child))) throw new Error(`The crowd has gone: ${this.err.slice(-2_000)}`);
+    return crowds.every(({ said }) => said.has(word));
   }
 
   #hear(event: HistoryEvent): void {
