@@ -5,7 +5,7 @@ import { codeOf, Stage } from "../../test/support/stage.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import { type Limits, withLimits } from "../protocol/limits.ts";
 import { type Connection, Connections } from "./connection.ts";
-import { Gate } from "./gate.ts";
+import { Gate, type GateOptions } from "./gate.ts";
 import type { Authorize, Identity } from "./identity.ts";
 import type { Reader } from "./reader.ts";
 
@@ -18,8 +18,11 @@ beforeEach(() => {
 
 function registry(own: Partial<Limits> = {}, authorize?: Authorize): Connections {
   const limits = withLimits(own);
-  const gate = new Gate({ authenticate: undefined, authorize, clock, secondsMax: limits.gateSecondsMax, warn: () => undefined });
-  return new Connections(clock, limits, gate);
+  return new Connections(clock, limits, gateWith({ authorize }, limits));
+}
+
+function gateWith(own: Partial<GateOptions>, { gateSecondsMax } = withLimits()): Gate {
+  return new Gate({ authenticate: undefined, authorize: undefined, clock, secondsMax: gateSecondsMax, warn: () => undefined, ...own });
 }
 
 class Pipe implements Connection {
@@ -34,7 +37,7 @@ class Pipe implements Connection {
 
   constructor(id = "", identity: Partial<Identity> = {}) {
     this.id = id;
-    this.identity = { id, ...identity };
+    this.identity = identity.id === undefined ? { id, ...identity } : (identity as Identity);
   }
 
   readers(): Reader[] {
@@ -204,6 +207,18 @@ describe("connections", () => {
       ]),
     );
     expect(pipes[2]!.ended).toBeNull();
+  });
+
+  test("[D8] of an identity that was revoked while they were on their way do not get in; who comes afterwards does", async () => {
+    const gate = gateWith({ authenticate: () => ({ id: "ada" }) });
+    const connections = new Connections(clock, withLimits(), gate);
+    const credentials = { token: null, header: () => null, url: "/", address: "" };
+    const early = new Pipe("early", await gate.authenticate(credentials));
+    const other = new Pipe("other", { id: "bob" });
+    connections.revoke("ada");
+    const late = new Pipe("late", await gate.authenticate(credentials));
+    expect([early, other, late].map((pipe) => connections.add(pipe))).toEqual([false, true, true]);
+    expect([early, other, late].map((pipe) => pipe.ended?.code)).toEqual(["revoked", undefined, undefined]);
   });
 
   test("all end when the server stops, each with its own moment to come back, and no other may enter", () => {

@@ -10,6 +10,9 @@ export interface GateOptions {
   readonly warn: (sentence: string) => void;
 }
 
+/** How long a revocation is remembered: no request that was let in before it is under way any more. */
+const REVOKED_MS = 600_000;
+
 /**
  * The one gate. Every transport, page and post asks here, so the answer cannot differ between them.
  *
@@ -17,6 +20,11 @@ export interface GateOptions {
  */
 export class Gate {
   readonly #options: GateOptions;
+  /** Counted, so that what was asked before one can be told from what was asked after it. */
+  #revocations = 0;
+  readonly #revoked = new Map<string, { readonly number: number; readonly atMs: number }>();
+  /** How many there had been when an identity was asked for last. */
+  readonly #asked = new WeakMap<Identity, number>();
 
   constructor(options: GateOptions) {
     this.#options = options;
@@ -26,6 +34,7 @@ export class Gate {
   async authenticate(credentials: Credentials): Promise<Identity> {
     const { authenticate, clock } = this.#options;
     if (authenticate === undefined) return ANONYMOUS;
+    const revocations = this.#revocations;
     const identity = await this.#inTime("authenticate", () => authenticate(credentials));
     if (identity === null) return ANONYMOUS;
     // Only null is anonymous: a hook that forgets to return refuses.
@@ -34,7 +43,24 @@ export class Gate {
     }
     if (typeof identity.id !== "string") throw this.#failed("authenticate", new TypeError("an identity needs an id, which is a text"));
     if (hasExpired(identity, clock.now())) throw expired();
+    this.#asked.set(identity, Math.max(revocations, this.#asked.get(identity) ?? 0));
     return identity;
+  }
+
+  /** Whoever was authenticated as this before now is not let in any more. */
+  revoke(id: string): void {
+    const atMs = this.#options.clock.elapsed();
+    for (const [other, { atMs: thenMs }] of this.#revoked) {
+      if (atMs - thenMs < REVOKED_MS) break;
+      this.#revoked.delete(other);
+    }
+    this.#revoked.delete(id);
+    this.#revoked.set(id, { number: ++this.#revocations, atMs });
+  }
+
+  /** True of an identity that was authenticated before it was revoked: its pipe was on its way meanwhile. */
+  wasRevoked(identity: Identity): boolean {
+    return (this.#revoked.get(identity.id)?.number ?? 0) > (this.#asked.get(identity) ?? Number.POSITIVE_INFINITY);
   }
 
   /** May this identity do that? Throws, or rejects, with `forbidden`. */
