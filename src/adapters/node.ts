@@ -124,6 +124,9 @@ function ignoreUpgrade(server: Server, req: IncomingMessage, socket: Socket): vo
   res.shouldKeepAlive = false;
   res.assignSocket(socket);
   res.once("finish", () => socket.end(() => socket.destroy()));
+  // node:http has let go of the socket, and who does not read never hears that the other end has gone. What else comes on it is nobody's.
+  socket.once("end", () => socket.end());
+  socket.resume();
   server.emit("request", req, res);
 }
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { RawClient } from "../support/raw-clients.ts";
-import { nodeHost, run } from "./host.ts";
+import { counted, nodeHost, run } from "./host.ts";
 import { HANDSHAKE } from "./requests.ts";
 
 const SLOW = "GET /channels/a?wait=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -50,4 +50,14 @@ test("an upgrade behind an event stream is never answered: nothing comes after a
   await client.until(/"connected"|event: connected/);
   await stop();
   expect(client.text.match(/HTTP\/1\.1/g)).toHaveLength(1);
+});
+
+test("[D7] a client that asked for a stream with an Upgrade, and leaves, is noticed at once", async () => {
+  const site = await run(nodeHost);
+  const client = await RawClient.open(site.port);
+  client.ask("GET /channels/a", "Connection: Upgrade", "Upgrade: h2c");
+  await client.until("event: connected");
+  await counted(site.tl, 1);
+  client.socket.destroy();
+  await counted(site.tl, 0);
 });
