@@ -143,9 +143,13 @@ test("[D5] U2: published again after its message was trimmed: the answer names t
     expect(await headOf(server.url)).toBe(at + 10);
   }
   const tally = await crew.judge();
+  const head = await headOf(server.url);
+  await post(server.url, { trimmed: 0 }, null);
+  const control = (await headOf(server.url)) - head;
+  expect(control, "the test can see that it is stored again").toBe(1);
   const seconds = Math.round((performance.now() - began) / 1_000);
   const what = "the answer swallowed, the message trimmed by retention, then published again";
-  record("U2 trim", { what, injections: ANSWERS, ...tally, seconds });
+  record("U2 trim", { what, injections: ANSWERS, ...tally, control: `${control} twice without a key`, seconds });
   expect(tally).toMatchObject({ lost: 0, twice: 0 });
 });
 

@@ -18,6 +18,8 @@ export class Crew {
   readonly clients: Client[] = [];
   readonly loops: BareLoop[] = [];
   readonly #direct: string;
+  /** Characters of the padding of each message. */
+  padding = 0;
   #start = "";
   #sent = 0;
 
@@ -61,7 +63,7 @@ export class Crew {
   /** Publishes so many messages, one after the other without waiting for the answers; resolves with these. */
   publish(client: Client, count: number): Promise<(Published | null)[]> {
     const sending = Array.from({ length: count }, () => {
-      const data = { n: ++this.#sent, sentAt: performance.now() };
+      const data = { n: ++this.#sent, sentAt: performance.now(), padding: "x".repeat(this.padding) };
       return this.chronicle.publish(CHANNEL, data, () => client.channel(CHANNEL).publish("message", data));
     });
     return Promise.all(sending);
