@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { record } from "../support/evidence.ts";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
 import { Ground, now } from "./ground.ts";
@@ -100,4 +101,11 @@ test("[D8] a token ends within a second of its time on the wall clock, also when
   expect(Math.max(...outMs)).toBeLessThan(1_500);
   expect(Math.min(...outMs)).toBeGreaterThan(0);
   expect(ground.closes("lasting")).toBe(0);
+  record("T2", {
+    what: "The wall clock jumps past the end of a token: its connections are closed, others are not.",
+    injections: 3,
+    lateMsMax: Math.round(Math.max(...outMs)),
+    seconds: Math.round((performance.now() - ground.startMs) / 100) / 10,
+    seed: ground.seed,
+  });
 });

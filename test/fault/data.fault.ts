@@ -35,6 +35,24 @@ test("[D3] [D4] a data file that was cut keeps the server from starting, with wh
   judge(ground, { row: "D6", what: "The data file is cut short; the server refuses to start until it is put back." });
 });
 
+// An empty file is also what a first start leaves that the power ended: it cannot be refused.
+test("[D3] a data file that was emptied is another log, which every reader is told", async () => {
+  const ground = new Ground();
+  await ground.serve();
+  await ground.gather();
+  await ground.progress(60);
+  await ground.stop("SIGKILL");
+  ground.fault("emptied file", "start", { may: ["epoch"], loses: ["disk"] });
+  truncateSync(join(ground.data, "data.mdb"), 0);
+  await ground.serve();
+  ground.fault("emptied file", "stop");
+  await until("everyone is told", () => ground.gaps.length === 10, 20_000);
+  await ground.progress(50);
+  await ground.calm();
+  expect(ground.gaps.map(({ reason }) => reason)).toEqual(Array(10).fill("epoch"));
+  judge(ground, { row: "D6", what: "The data file is emptied; every reader is told that this is another log." });
+});
+
 test("[D3] an older backup put back is told to everyone who had read on, and to nobody twice", async () => {
   const ground = new Ground();
   await ground.serve();
