@@ -23,8 +23,8 @@ export const STREAM_HEADERS = {
   "x-content-type-options": "nosniff",
 } as const;
 
-/** By then the head was read, and what was read with it stands in the proxy. */
-const BEHIND_HEAD_MS = 100;
+/** When Varnish is sent something behind the head: soon, and later too, should it have been too busy to read the head by itself. */
+const BEHIND_HEAD_MS = [100, 500, 2_500];
 
 abstract class EventStream extends Pipe {
   readonly transport = "sse";
@@ -35,7 +35,9 @@ abstract class EventStream extends Pipe {
     if (stream === null) return false;
     this.opened(stream);
     // Varnish keeps what it read together with the head until it reads more (its `v1f_read` goes on behind it), be that at the next event
-    if (exchange.header("x-varnish") !== null) this.hub.clock.after(BEHIND_HEAD_MS, () => this.write(HEARTBEAT_SSE));
+    if (exchange.header("x-varnish") !== null) {
+      for (const ms of BEHIND_HEAD_MS) this.hub.clock.after(ms, () => this.write(HEARTBEAT_SSE));
+    }
     return true;
   }
 
