@@ -177,6 +177,7 @@ export class ScriptedLog implements Log {
     for (const era of this.#state.lineage) if (!copy.lineage.some(({ epoch }) => epoch === era.epoch)) this.truth.forget(era.epoch);
     this.#state = { ...copy, lineage: copy.lineage.slice(), entries: copy.entries.slice() };
     this.#copy = null;
+    this.truth.restore();
     this.#addEra(this.#state);
     this.#tellChanged(channel);
   }

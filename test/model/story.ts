@@ -39,6 +39,7 @@ function weighted(world: World): (() => unknown)[] {
     [16, () => world.publish()],
     [4, () => burst(world)],
     [4, () => world.publish(world.one(["k1", "k2", "k3"]))],
+    [1, () => world.publish(world.one(["k1", "k2", "k3"]), { isMistaken: true })],
     [3, () => world.signal()],
     [3, () => world.page()],
     [1, () => world.remove()],

@@ -16,6 +16,8 @@ interface Life {
   /** The largest `first` that it ever had. */
   first: number;
   ended: boolean;
+  /** An older copy took its place, which may have again what was trimmed. */
+  restored: boolean;
   /** It lost messages and gave their offsets to others under the same epoch, as a copy does that nobody knows to be old. */
   rewritten: boolean;
 }
@@ -34,7 +36,7 @@ export class Truth {
 
   begin(epoch: string): Life {
     this.end();
-    this.#life = { first: 1, ended: false, rewritten: false };
+    this.#life = { first: 1, ended: false, restored: false, rewritten: false };
     this.#lives.set(epoch, this.#life);
     return this.#life;
   }
@@ -58,6 +60,16 @@ export class Truth {
 
   rewrite(): void {
     this.#life!.rewritten = true;
+  }
+
+  restore(): void {
+    this.#life!.restored = true;
+  }
+
+  /** Whether a reader at this place of the present log has missed what retention took. */
+  isTrimmedAfter({ epoch, offset }: Position): boolean {
+    const life = this.#lives.get(epoch);
+    return life !== undefined && life === this.#life && !life.ended && !life.restored && offset < life.first - 1;
   }
 
   sawFirst(first: number): void {

@@ -43,6 +43,8 @@ export interface WatchOptions {
   readonly onTold: (told: string) => void;
   /** It asked to read from a position that nobody gave it: its first gap may have any cause. */
   readonly forged: boolean;
+  /** Retention had passed the position from which it asked to read: it is told so, and not served from memory what is gone. */
+  readonly isBehind: boolean;
 }
 
 /** An outlet that judges its reader by the truth: what is written must follow what was written, and every gap must have its cause. */
@@ -57,6 +59,7 @@ export class Watch implements Outlet {
   #isFull = false;
   /** It stands where nobody put it, and may be told a gap of any cause. */
   isForged: boolean;
+  #isBehind: boolean;
   isLive = false;
   refused: ThroughlineError | null = null;
   written = 0;
@@ -65,6 +68,7 @@ export class Watch implements Outlet {
     this.#options = options;
     this.codec = options.codec;
     this.isForged = options.forged;
+    this.#isBehind = options.isBehind;
   }
 
   set reader(reader: Reader) {
@@ -142,6 +146,7 @@ export class Watch implements Outlet {
     this.position = parsePosition(frame.resumeFrom);
     this.#epochTold = this.position.epoch;
     this.isForged = false;
+    this.#isBehind = false;
     this.#options.onTold(`gap ${frame.reason}`);
   }
 
@@ -151,6 +156,7 @@ export class Watch implements Outlet {
       this.#fault("was written to before it began");
       return;
     }
+    if (this.#isBehind) this.#fault("was given what retention had taken before it came");
     if (epochTold !== this.#epochTold) this.#fault(`was told the epoch ${this.#epochTold}, but encoded for as if ${epochTold}`);
     for (const entry of batch.entries) {
       const fault = this.#options.truth.faultOfNext(this.position, batch.epoch, entry);

@@ -36,6 +36,8 @@ interface Publish {
   /** The last offset that was acknowledged when this was asked. */
   readonly after: Position;
   outcome: "asked" | "stored" | "duplicate" | "refused" | "unknown";
+  /** Where it was stored. */
+  at: Position | null;
 }
 
 export interface WorldOptions {
@@ -109,7 +111,9 @@ export class World {
     };
     const room = this.one([1, 2, 3, 1_000]);
     const onFault = (fault: string) => this.faults.push(fault);
-    const watch = new Watch({ codec, truth: this.truth, room, onWrite, onFault, onTold: (told) => this.seen.add(told), forged });
+    // Of memory alone: a scripted log may tell of what it stored when it has trimmed it already
+    const isBehind = this.scripted === null && start.type === "after" && this.truth.isTrimmedAfter(start.position);
+    const watch = new Watch({ codec, truth: this.truth, room, onWrite, onFault, onTold: (told) => this.seen.add(told), forged, isBehind });
     const reader = this.hub.read(CHANNEL, watch);
     watch.reader = reader;
     this.watches.push(watch);
@@ -128,11 +132,12 @@ export class World {
     this.watches.splice(this.watches.indexOf(watch), 1);
   }
 
-  publish(key?: string): void {
-    const known = key === undefined ? undefined : this.#keyed.get(key);
+  /** With a key: its own content once more, or by mistake some other. */
+  publish(key?: string, { isMistaken = false } = {}): void {
+    const known = key === undefined || isMistaken ? undefined : this.#keyed.get(key);
     const data = known ?? `${this.#made++}.${"x".repeat(this.one([0, 5, 30, 100]))}`;
-    if (key !== undefined) this.#keyed.set(key, data);
-    const publish: Publish = { data, after: this.#lastAcked, outcome: "asked" };
+    if (key !== undefined && !isMistaken) this.#keyed.set(key, data);
+    const publish: Publish = { data, after: this.#lastAcked, outcome: "asked", at: null };
     this.#publishes.push(publish);
     this.hub.publish({ id: "ada" }, { channel: CHANNEL, kind: "text", data, size: data.length, key }).then(
       ({ position, duplicate }) => this.#acknowledged(publish, parsePosition(position), duplicate),
@@ -211,6 +216,7 @@ export class World {
       if (outcome === "asked") this.faults.push(`A publish of ${data} was never answered.`);
       if (outcome === "stored" && !this.truth.holds(data)) this.faults.push(`${data} was acknowledged, but not stored.`);
     }
+    this.#checkOrder();
     const refused = this.#publishes.filter(
       ({ data, outcome }) => outcome === "refused" && !this.#publishes.some((other) => other.data === data && other.outcome !== "refused"),
     );
@@ -218,6 +224,19 @@ export class World {
     for (const watch of this.watches) {
       if (!watch.codec.shared && watch.codec.made !== watch.written)
         this.faults.push("What was made for one reader was not written to it.");
+    }
+  }
+
+  /** D1: what was handed over first stands first, of what was not lost since. */
+  #checkOrder(): void {
+    let last: Publish | null = null;
+    for (const publish of this.#publishes) {
+      const { at, data } = publish;
+      if (at === null || this.truth.wasLost(at)) continue;
+      if (last !== null && this.truth.isSameLog(at, last.at!) && at.offset <= last.at!.offset) {
+        this.faults.push(`${data} was published after ${last.data}, and stands before it.`);
+      }
+      last = publish;
     }
   }
 
@@ -250,6 +269,7 @@ export class World {
     this.seen.add(publish.outcome);
     if (this.truth.dataAt(position) !== publish.data) this.faults.push(`${publish.data} was acknowledged with the position of another.`);
     if (duplicate) return;
+    publish.at = position;
     if (this.truth.isSameLog(position, publish.after) && position.offset <= publish.after.offset && !this.truth.wasLost(publish.after)) {
       this.faults.push(`${publish.data} was asked after ${formatPosition(publish.after)} was acknowledged, but stands before it.`);
     }
