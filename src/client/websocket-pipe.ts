@@ -10,7 +10,8 @@ export function openWebSocket(host: PipeHost, { http, WebSocket: own }: Environm
   let closed = false;
 
   const pipe: Required<Pipe> = {
-    send: (message) => socket?.send(message),
+    // One that has ended and not said so yet would complain on the console
+    send: (message) => socket?.readyState === 1 && socket.send(message),
     begin(asks) {
       for (const { name, id, from } of asks) pipe.send(JSON.stringify({ type: "subscribe", channel: name, id, from }));
     },
