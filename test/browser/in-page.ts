@@ -106,7 +106,7 @@ export function openSocket(reader: string, url: string, tokens?: readonly string
     }
     const frame = JSON.parse(data);
     if (frame.type === undefined) tell(reader).push([Number.parseInt(frame.id, 10), frame.data]);
-    else tell(reader).push(frame.type === "bye" ? `bye ${frame.code}` : frame.type);
+    else if (frame.type !== "heartbeat") tell(reader).push(frame.type === "bye" ? `bye ${frame.code}` : frame.type);
   };
   socket.onclose = ({ code, wasClean }) => tell(reader).push(`closed ${code} ${wasClean ? "cleanly" : "without a word"}`);
 }
