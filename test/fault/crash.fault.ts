@@ -27,7 +27,7 @@ test(`[D1] [D2] [D3] [D4] [D5] [D10] a server killed ${KILLS} times under load l
   judge(ground, { row: "P1", what: "The server is killed (SIGKILL) while messages are published and read; nothing acknowledged is lost." });
 });
 
-test(`[D4] killed as it is about to sync, at every ${FSYNC_STEP}th of the first 100 syncs, it loses nothing that it acknowledged`, {
+test(`[D4] killed as it is about to sync, at one in ${FSYNC_STEP} of the first 100 syncs, it loses nothing that it acknowledged`, {
   timeout: 30_000 + (100 / FSYNC_STEP) * 6_000,
 }, async () => {
   const ground = new Ground();

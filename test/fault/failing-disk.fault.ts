@@ -44,7 +44,7 @@ test("[D4] [D10] while the disk is full publishing is refused with not_stored, r
   judge(ground, { row: "D1", what: "The file system is full; publishes are refused as not stored, reading goes on, and it heals." });
 });
 
-test(`[D4] an fdatasync that fails, at every ${STEP}th of the first 100, loses nothing acknowledged and ends nothing`, {
+test(`[D4] an fdatasync that fails, one in ${STEP} of the first 100, loses nothing acknowledged and ends nothing`, {
   timeout: 30_000 + (100 / STEP) * 8_000,
 }, async () => {
   const ground = new Ground();

@@ -12,6 +12,8 @@ const TIMES = Number(process.env["THROUGHLINE_TIMES"] ?? 4);
 const ALERT = { heartbeatSeconds: 1, stalledSecondsMax: 2 };
 /** A busy machine takes its time. */
 const SLACK_MS = 2_000;
+/** So much one run differs from another on a machine with other work. */
+const NOISE_MS = 250;
 const EVENT_STREAMS = 2;
 const LOSS_PERCENT = 5;
 
@@ -125,7 +127,7 @@ test("[D7] [D10] readers behind a link of 256 kbit/s fall behind and get everyth
   ground.fault("slow link", "stop");
   await ground.calm();
   expect(lagMs).toBeGreaterThan(during * 2); // the link is slow enough to matter
-  expect(during).toBeLessThan(before + 100);
+  expect(during).toBeLessThan(before + NOISE_MS);
   judge(ground, {
     row: "N6",
     what: "Five readers share a link of 256 kbit/s (tc tbf).",
