@@ -317,6 +317,12 @@ const CASES: readonly Case[] = [
   },
   {
     name: "gap-lied",
+    what: "the log still has what it says was trimmed, and did not go back to it while the gap was on its way",
+    faulty: [begin(), lostTail, publishAll(1, 3), message(1), trimmed, gap("trimmed", at(1), at(2), 1), message(3), finalAll(1, 3)],
+    innocent: [begin(), publishAll(1, 3), message(1), trimmed, lostTail, gap("trimmed", at(1), at(2), 1), message(3), finalAll(1, 3)],
+  },
+  {
+    name: "gap-lied",
     what: "it says that the reader's message was lost, and the log has it",
     faulty: [begin(), publishAll(1, 2), messages(1, 2), lostTail, gap("truncated", at(2), at(1), 0), message(2), finalAll(1, 2)],
     innocent: [begin(), publishAll(1, 2), messages(1, 2), lostTail, gap("truncated", at(2), at(1), 0), finalAll(1, 1)],

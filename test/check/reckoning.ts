@@ -179,7 +179,7 @@ function judgeAcked(ledger: Ledger, remains: Remains, { causes, findings }: Term
 /** P8: what a gap said is true. */
 function judgeClaim(
   { ledger, who }: Trace,
-  { gap, epoch, place, generation, had }: Claim,
+  { gap, epoch, place, generation, judged, had }: Claim,
   remains: Remains,
   { causes, findings }: Terms,
 ): void {
@@ -189,7 +189,7 @@ function judgeClaim(
   const isSame = causes.generation(ledger.name) === generation;
   const offset = Number(resumeFrom.slice(21, 37));
   const trims = reason === "trimmed" || (reason === "truncated" && missing !== null && missing > 0);
-  if (trims && isSame && remains.first <= offset) lie(`the log has everything from ${remains.first}`);
+  if (trims && causes.generation(ledger.name) === judged && remains.first <= offset) lie(`the log has everything from ${remains.first}`);
   if (reason === "trimmed") return;
   const own = ledger.entries.get(place);
   // Nothing that may bring it back has happened since

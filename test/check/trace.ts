@@ -14,6 +14,8 @@ export interface Claim {
   readonly epoch: string;
   readonly place: string;
   readonly generation: number;
+  /** The generation of the log when it may have been judged, at the earliest. */
+  readonly judged: number;
   /** The entry that it had at the offset where it was told to resume. */
   readonly had: Entry | undefined;
 }
@@ -42,6 +44,7 @@ export class Trace {
   #afterGap = false;
   /** Of the log, when the oldest that it holds was given. */
   #generation = 0;
+  #beganAt = 0;
 
   constructor(ledger: Ledger, cid: string, causes: Causes, findings: Findings) {
     this.ledger = ledger;
@@ -57,6 +60,7 @@ export class Trace {
       return;
     }
     this.#giveUpHoles();
+    this.#beganAt = t;
     this.ended = false;
     if (position.slice(21) !== this.place) {
       this.#findDuplicates(t);
@@ -117,7 +121,10 @@ export class Trace {
     if (lie !== null)
       this.#fault("gap-lied", t, `was told a gap ${reason} that ${lie}: since ${since}, resume from ${resumeFrom}, missing ${missing}`);
     const generation = this.#causes.generation(ledger.name, toldAt);
-    if (this.offset >= 0) this.claims.push({ gap, epoch, place, generation, had: this.#heldAt(resume.offset) });
+    // What was trimmed may be back in a log that went back, and the gap long on its way: it was judged at some time since its place came to be
+    const judgedAt = Math.min(toldAt ?? t, ledger.entries.get(place)?.seenAt ?? this.#beganAt);
+    const judged = this.#causes.generation(ledger.name, judgedAt);
+    if (this.offset >= 0) this.claims.push({ gap, epoch, place, generation, judged, had: this.#heldAt(resume.offset) });
     this.#giveUpHoles();
     // Trimming vouches for the present log only: where the log went back since, what the reader holds may have been lost behind it
     if (reason !== "trimmed" || generation !== this.#generation) {

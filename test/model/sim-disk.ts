@@ -60,6 +60,7 @@ export class Platter {
 
   /** The newest commits are gone. */
   loseTail(count: number): void {
+    this.#copy = null;
     for (let lost = 0; lost < count; lost++) {
       for (const { table, key, before } of this.#undos.pop() ?? []) this.#set(table, key, before);
     }
