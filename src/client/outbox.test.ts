@@ -41,6 +41,17 @@ describe("The outbox", () => {
     expect(outbox.unsent()).toHaveLength(1_000);
   });
 
+  test("gives no more characters at once than nginx takes as it comes, but for one that is larger by itself", () => {
+    const outbox = createOutbox(LIMITS);
+    for (const [id, chars] of [400_000, 200_000, 100_000, 1].entries()) outbox.add(waiting(id + 1, { text: "x".repeat(chars) }));
+    const batches: number[][] = [];
+    for (let batch = outbox.unsent(); batch.length > 0; batch = outbox.unsent()) {
+      batches.push(batch.map(({ id }) => id));
+      for (const one of batch) one.via = 7;
+    }
+    expect(batches).toEqual([[1], [2, 3], [4]]);
+  });
+
   test("is bounded in number and bytes, and has room again after an answer", () => {
     const outbox = createOutbox({ outboxCountMax: 2, outboxBytesMax: 10 });
     outbox.add(waiting(1, { text: "x".repeat(6) }));

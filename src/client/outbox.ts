@@ -21,6 +21,8 @@ export interface OutboxLimits {
 
 /** `batchCountMax` of PROTOCOL.md §12. */
 const BATCH_COUNT_MAX = 1_000;
+/** At three bytes for a character this is below the 1 MiB that nginx takes as it comes. One that is larger goes alone. */
+const BATCH_CHARS_MAX = 300_000;
 
 /**
  * What has no answer yet, in the order it was made. A publish leaves by an answer only, never by being sent: what was under way when a
@@ -55,7 +57,17 @@ export function createOutbox({ outboxCountMax, outboxBytesMax }: OutboxLimits): 
       bytes += waiting.text.length;
       all.set(waiting.id, waiting);
     },
-    unsent: () => [...all.values()].filter(({ via }) => !via).slice(0, BATCH_COUNT_MAX),
+    unsent() {
+      const batch: Waiting[] = [];
+      let chars = 0;
+      for (const waiting of all.values()) {
+        if (waiting.via) continue;
+        chars += waiting.text.length;
+        if (batch[0] && (chars > BATCH_CHARS_MAX || batch.length === BATCH_COUNT_MAX)) break;
+        batch.push(waiting);
+      }
+      return batch;
+    },
     get: (id) => all.get(id),
     take(id) {
       const waiting = all.get(id);
