@@ -131,7 +131,7 @@ export class AcceptedSocket implements Socket {
 
   /** The other end sends no more. */
   ended(): void {
-    if (!this.#closing) this.#cutLater();
+    if (!this.#closing) cutLater(this.#sink);
     this.#closing = true;
     this.#finish();
   }
@@ -149,7 +149,7 @@ export class AcceptedSocket implements Socket {
   #sayClose(frame: Uint8Array): void {
     this.write(frame);
     this.#closing = true;
-    this.#cutLater();
+    cutLater(this.#sink);
     this.resume();
   }
 
@@ -159,13 +159,13 @@ export class AcceptedSocket implements Socket {
     this.#sink.resume();
     this.#sink.end();
   }
+}
 
-  #cutLater(): void {
-    const sink = this.#sink;
-    const timer = setTimeout(() => sink.destroy(), END_MS_MAX);
-    timer.unref();
-    sink.once("close", () => clearTimeout(timer));
-  }
+/** A socket that its other end does not close is cut after END_MS_MAX. */
+export function cutLater(socket: Duplex): void {
+  const timer = setTimeout(() => socket.destroy(), END_MS_MAX);
+  timer.unref();
+  socket.once("close", () => clearTimeout(timer));
 }
 
 let options: FrameReceiverOptions | null = null;

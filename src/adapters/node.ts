@@ -110,9 +110,9 @@ function inTurn(socket: Duplex & { _httpMessage?: ServerResponse | null }, act: 
   else if (!earlier) act();
   else {
     const end = () => socket.destroy();
-    socket.on("error", end);
+    for (const event of ["error", "end"]) socket.on(event, end);
     earlier.once("close", () => {
-      socket.off("error", end);
+      for (const event of ["error", "end"]) socket.off(event, end);
       if (!socket.destroyed) inTurn(socket, act);
     });
   }
