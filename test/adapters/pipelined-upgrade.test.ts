@@ -61,3 +61,14 @@ test("[D7] a client that asked for a stream with an Upgrade, and leaves, is noti
   client.socket.destroy();
   await counted(site.tl, 0);
 });
+
+test("[D7] a client that leaves while its upgrade waits for an earlier answer is noticed at once, and nothing is begun for it", async () => {
+  const site = await run(nodeHost);
+  const client = await RawClient.open(site.port);
+  client.write("GET /channels/a?wait=20 HTTP/1.1\r\nHost: localhost\r\n\r\n").ask("GET /channels/b", "Connection: Upgrade", "Upgrade: h2c");
+  await counted(site.tl, 1);
+  client.socket.end();
+  await client.ended;
+  await counted(site.tl, 0);
+  expect(client.text).toBe("");
+});
