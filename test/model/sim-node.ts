@@ -12,6 +12,7 @@ import type { Line } from "./sim-line.ts";
 import type { Asked, HttpClient, Network, SocketClient, Target } from "./sim-network.ts";
 import type { NodeLog, Store } from "./sim-store.ts";
 import { newOwner, type Owner, type Time } from "./sim-time.ts";
+import { Wire } from "./sim-wire.ts";
 
 export interface NodeOptions {
   readonly time: Time;
@@ -69,8 +70,13 @@ export class ServerNode implements Target {
   }
 
   serve(line: Line, asked: Asked, client: HttpClient): void {
-    const exchange = new VirtualExchange(line, asked, client);
+    const exchange = new VirtualExchange(line, asked, client, (kind) => this.#wireOf(line, kind));
     void this.#endpoint.handle(exchange).then((ours) => ours || this.#endpoint.notFound(exchange));
+  }
+
+  #wireOf(line: Line, kind: "websocket" | "sse" | "long-poll"): Wire {
+    const { limits, warn } = this.#options;
+    return new Wire({ kind, line, sinkBytesMax: limits.sinkBytesMax, onFault: warn });
   }
 
   async upgrade(line: Line, protocols: readonly string[], accept: () => void, client: SocketClient): Promise<void> {
@@ -81,7 +87,7 @@ export class ServerNode implements Target {
     try {
       const { pipe, channels } = await this.#endpoint.socket(asked, query);
       if (!line.serverOpen || !this.owner.isAlive) return;
-      const socket = new VirtualServerSocket(line, pipe);
+      const socket = new VirtualServerSocket(line, pipe, this.#wireOf(line, "websocket"));
       line.owner = pipe;
       client.onMessage = (text) => socket.take(text);
       client.onPong = () => pipe.pong();
@@ -109,8 +115,9 @@ class VirtualExchange implements Exchange {
   readonly #line: Line;
   readonly #asked: Asked;
   readonly #client: HttpClient;
+  readonly #wireOf: (kind: "sse" | "long-poll") => Wire;
 
-  constructor(line: Line, asked: Asked, client: HttpClient) {
+  constructor(line: Line, asked: Asked, client: HttpClient, wireOf: (kind: "sse" | "long-poll") => Wire) {
     const mark = asked.url.indexOf("?");
     this.method = asked.method;
     this.url = asked.url;
@@ -119,6 +126,7 @@ class VirtualExchange implements Exchange {
     this.#line = line;
     this.#asked = asked;
     this.#client = client;
+    this.#wireOf = wireOf;
   }
 
   header(name: string): string | null {
@@ -133,6 +141,7 @@ class VirtualExchange implements Exchange {
 
   respond(status: number, headers: Readonly<Record<string, string>>, body: string): void {
     this.#line.owner = null;
+    if (status === 200) this.#wireOf("long-poll").answer(body);
     this.#client.answer({ status, headers, body });
   }
 
@@ -140,7 +149,7 @@ class VirtualExchange implements Exchange {
     if (!this.#line.serverOpen) return null;
     this.#line.owner = owner;
     this.#client.open(headers);
-    return this.#line;
+    return new VirtualStream(this.#line, this.#wireOf("sse"));
   }
 
   onGone(act: () => void): void {
@@ -149,16 +158,49 @@ class VirtualExchange implements Exchange {
   }
 }
 
+class VirtualStream implements Stream {
+  readonly #line: Line;
+  readonly #wire: Wire;
+
+  constructor(line: Line, wire: Wire) {
+    this.#line = line;
+    this.#wire = wire;
+  }
+
+  get unsent(): number {
+    return this.#line.unsent;
+  }
+
+  get sent(): number {
+    return this.#line.sent;
+  }
+
+  write(bytes: Uint8Array): boolean {
+    this.#wire.write(bytes);
+    return this.#line.write(bytes);
+  }
+
+  end(): void {
+    this.#line.end();
+  }
+
+  destroy(): void {
+    this.#line.destroy();
+  }
+}
+
 class VirtualServerSocket implements Socket {
   readonly #line: Line;
   readonly #pipe: SocketPipe;
+  readonly #wire: Wire;
   #closed = false;
   #isPaused = false;
   #held: string[] | null = null;
 
-  constructor(line: Line, pipe: SocketPipe) {
+  constructor(line: Line, pipe: SocketPipe, wire: Wire) {
     this.#line = line;
     this.#pipe = pipe;
+    this.#wire = wire;
   }
 
   get unsent(): number {
@@ -171,7 +213,9 @@ class VirtualServerSocket implements Socket {
 
   /** Nothing follows a close frame. */
   write(bytes: Uint8Array): boolean {
-    return this.#closed || this.#line.write(bytes);
+    if (this.#closed) return true;
+    this.#wire.write(bytes);
+    return this.#line.write(bytes);
   }
 
   end(): void {
