@@ -61,10 +61,11 @@ describe("A black hole", { concurrent: true }, () => {
           worstMs = Math.max(worstMs, performance.now() - holeAt);
           // An event stream is known to be dead once it takes no more (stalledSecondsMax): until then it costs what a socket holds
           const isFreed = () => !server.pipes().some((pipe) => pipes.includes(pipe));
-          await until("the server has freed them", async () => {
+          const fill = async () => {
             if (!isFreed() && server.unsent() < BIG.length) await crew.chronicle.publish(CHANNEL, ...server.big());
             return isFreed();
-          });
+          };
+          await until("the server has freed them", fill, 30_000);
           for (const link of dead) link.cut();
           await until("the bare loop is back", () => server.pipes().length === 2);
         }
