@@ -75,7 +75,7 @@ export class NodeExchange implements Exchange {
     res.flushHeaders();
     socket?.setTimeout(0);
     // A middleware that encodes the body must see it; all others are passed by.
-    if (res.hasHeader("content-encoding")) return new EncodedStream(res, owner);
+    if ((res.getHeader("content-encoding") ?? "identity") !== "identity") return new EncodedStream(res, owner);
     return new NodeStream(http2 ?? socket!, res, owner);
   }
 

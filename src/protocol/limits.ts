@@ -55,7 +55,7 @@ export const LIMITS = {
   pageBytesMax: 1_048_576,
   /** Seconds that a long-poll may wait: a larger `wait` is cut to it. */
   waitSecondsMax: 25,
-  /** Seconds between heartbeats on an idle connection. A WebSocket that has not answered two of them is closed. */
+  /** Seconds between heartbeats. A WebSocket that has not answered two of them is closed. */
   heartbeatSeconds: 15,
   /** Connections that a node holds: `overloaded`. */
   connectionsMax: 100_000,

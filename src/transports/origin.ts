@@ -14,6 +14,9 @@ interface Asked {
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\]|[a-z0-9-]+\.localhost)$/;
 
+/** What a browser says of the page, and no page can (Fetch Metadata; Origin alone does not tell where a proxy has put its own name into Host). */
+const OWN_PAGE = "same-origin";
+
 /**
  * Refuses pages of foreign origins, before anything else is done (cross-site WebSocket hijacking and forged posts: a browser sends cookies with
  * both, and lets any page open a WebSocket), and foreign Host names on loopback (DNS rebinding). Gives the CORS headers for an origin that is permitted.
@@ -31,6 +34,7 @@ export function checkOrigin(asked: Asked, site: Site): Record<string, string> {
   if (origin === null) return {};
   if (sameHost(origin, host) && !(site.loopbackOnly && !isLoopback(origin))) return cors(origin);
   if (site.loopbackOnly && isLoopback(origin)) return cors(origin);
+  if (!site.loopbackOnly && parse(origin) !== null && asked.header("sec-fetch-site") === OWN_PAGE) return cors(origin);
   // Any page may ask, but not with the cookies of whoever looks at it.
   if (site.origins === "*") return { ...CORS, "access-control-allow-origin": "*" };
   if (site.origins.includes(origin)) return cors(origin);

@@ -26,8 +26,6 @@ export abstract class Pipe implements Connection, StreamOwner {
   #id: string | null = null;
   #stream: Stream | null = null;
   #ended = false;
-  /** Something was written since the last heartbeat. */
-  #wrote = false;
   #queued: Uint8Array[] | null = null;
   /** The stream said that it is behind, and has not drained since. Without this nothing of it need be looked at before a write. */
   #behind = false;
@@ -100,7 +98,6 @@ export abstract class Pipe implements Connection, StreamOwner {
   write(encoded: unknown): void {
     if (this.#ended) return;
     if (this.#queued !== null) this.#flushQueued();
-    this.#wrote = true;
     if (this.#stream?.write(encoded as Uint8Array) === false) this.#behind = true;
   }
 
@@ -147,8 +144,7 @@ export abstract class Pipe implements Connection, StreamOwner {
       return;
     }
     this.#stalledBeats = 0;
-    this.pulse(this.#wrote);
-    this.#wrote = false;
+    this.pulse();
   }
 
   end(error: ThroughlineError): void {
@@ -163,8 +159,8 @@ export abstract class Pipe implements Connection, StreamOwner {
 
   /** Says the last frame. */
   protected abstract goodbye(error: ThroughlineError): void;
-  /** A heartbeat is due, and the socket has room. `wrote`: the other end has heard of us since the last one. */
-  protected abstract pulse(wrote: boolean): void;
+  /** A heartbeat is due, and the socket has room. */
+  protected abstract pulse(): void;
 
   /** Closes the stream, after what was written. */
   protected finish(_error: ThroughlineError): void {
@@ -184,7 +180,6 @@ export abstract class Pipe implements Connection, StreamOwner {
   #flushQueued(): void {
     const queued = this.#queued!;
     this.#queued = null;
-    this.#wrote = true;
     if (this.#stream?.write(concat(queued)) === false) this.#behind = true;
   }
 

@@ -23,6 +23,12 @@ export const STREAM_HEADERS = {
   "x-content-type-options": "nosniff",
 } as const;
 
+/**
+ * Caddy before 2.7 does not know `no-transform`, and does not flush what it compressed; it leaves alone what has a coding, be it none. Only behind a
+ * proxy, since RFC 9110 §8.4.1 would rather not see it.
+ */
+const NO_CODING = { "content-encoding": "identity" } as const;
+
 /** When Varnish is sent something behind the head: soon, and later too, should it have been too busy to read the head by itself. */
 const BEHIND_HEAD_MS = [100, 500, 2_500];
 
@@ -31,7 +37,8 @@ abstract class EventStream extends Pipe {
 
   /** Sends the head. False if there is nobody left to send to. */
   open(exchange: Exchange, headers: Readonly<Record<string, string>>): boolean {
-    const stream = exchange.stream({ ...STREAM_HEADERS, ...headers }, this);
+    const coding = exchange.header("x-forwarded-for") === null ? {} : NO_CODING;
+    const stream = exchange.stream({ ...STREAM_HEADERS, ...coding, ...headers }, this);
     if (stream === null) return false;
     this.opened(stream);
     // Varnish keeps what it read together with the head until it reads more (its `v1f_read` goes on behind it), be that at the next event

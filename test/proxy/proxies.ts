@@ -18,8 +18,6 @@ export interface ProxySetup {
   readonly departureHeartbeats: 2 | 3;
   /** What it does to an event stream that is chunked and says nothing about buffering: hold it back, delay every event, or neither for sure. */
   readonly naive: "held" | "late" | "passed";
-  /** It gzips an event stream for whoever takes that, and never flushes (Caddy before 2.7, from a first write of 512 bytes on). */
-  readonly keepsGzip: boolean;
   /** It cuts a WebSocket that is idle, as it does other streams. */
   readonly cutsWebSocket: boolean;
   /** It asks GET where a client asks HEAD, so as to fill its cache, and so the answer has the headers of the page. */
@@ -29,7 +27,7 @@ export interface ProxySetup {
 
 type Configuration = (place: Place) => Plan;
 
-type Traits = Partial<Pick<ProxySetup, "naive" | "departureHeartbeats" | "keepsGzip" | "headByGet" | "cutsWebSocket">>;
+type Traits = Partial<Pick<ProxySetup, "naive" | "departureHeartbeats" | "headByGet" | "cutsWebSocket">>;
 
 const ALL: ProxyPowers = { webSocket: true, http2: true, reload: true };
 const NO_WEBSOCKET: ProxyPowers = { ...ALL, webSocket: false };
@@ -58,7 +56,7 @@ export const PROXIES: readonly ProxySetup[] = [
     naive: "late",
   }),
   proxy("Caddy as it comes", ALL, caddy()),
-  proxy("Caddy with gzip", ALL, caddy("encode gzip"), { keepsGzip: true }),
+  proxy("Caddy with gzip", ALL, caddy("encode gzip")),
   proxy("Apache as it comes", NO_WEBSOCKET, apache()),
   proxy(
     "Apache with mod_proxy_wstunnel",
@@ -83,7 +81,6 @@ function proxy(name: string, powers: ProxyPowers, configuration: Configuration, 
     powers,
     naive: "passed",
     departureHeartbeats: 2,
-    keepsGzip: false,
     headByGet: false,
     cutsWebSocket: powers.webSocket,
     ...traits,

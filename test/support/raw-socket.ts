@@ -98,7 +98,9 @@ function opened(socket: WebSocket): Promise<void> {
     socket.once("open", resolve);
     socket.on("error", reject);
     socket.once("unexpected-response", async (_request, response) => {
-      const json = JSON.parse((await textOf(response)) || "{}");
+      const text = await textOf(response);
+      // A proxy refuses in words of its own
+      const json = text.startsWith("{") ? JSON.parse(text) : {};
       reject(refusalOf({ status: response.statusCode ?? 0, headers: response.headers, json }));
     });
   });

@@ -98,10 +98,16 @@ interface Answered {
   readonly code: string | undefined;
 }
 
-async function ask(port: number, way: (typeof WAYS)[number], host: string | undefined, origin: string | undefined): Promise<Answered> {
+async function ask(
+  port: number,
+  way: (typeof WAYS)[number],
+  host: string | undefined,
+  origin: string | undefined,
+  ...more: readonly string[]
+): Promise<Answered> {
   const client = await RawClient.open(port);
   const own = [...(host === undefined ? [] : [`Host: ${host}`]), ...(origin === undefined ? [] : [`Origin: ${origin}`])];
-  const lines = [`${way.line} HTTP/1.${host === undefined ? "0" : "1"}`, ...own, ...way.headers];
+  const lines = [`${way.line} HTTP/1.${host === undefined ? "0" : "1"}`, ...own, ...more, ...way.headers];
   client.write(Buffer.from(`${lines.join("\r\n")}\r\n\r\n${way.body}`, "latin1"));
   const { status, headers, body } = await client.answer();
   client.socket.destroy();
@@ -141,6 +147,21 @@ describe("Origin", () => {
     });
   }
 
+  test.each(WAYS)(
+    "[D8] $name is given to the server's own page behind a proxy that puts its name into Host, if the browser says so",
+    async (way) => {
+      const { port } = await run(nodeHost, {});
+      const upstream = "10.0.0.7:8080";
+      const own = await ask(port, way, upstream, "https://api.example", "Sec-Fetch-Site: same-origin");
+      expect(own).toMatchObject({ status: way.status, allowed: way.status === 101 ? undefined : "https://api.example" });
+      for (const site of ["cross-site", "same-site", "none", "same-origin, cross-site", ""]) {
+        const other = await ask(port, way, upstream, "https://api.example", `Sec-Fetch-Site: ${site}`);
+        expect([site, other]).toMatchObject([site, { status: 403, code: "forbidden_origin", allowed: undefined }]);
+      }
+      expect(await ask(port, way, upstream, "null", "Sec-Fetch-Site: same-origin")).toMatchObject({ status: 403 });
+    },
+  );
+
   test("any page is permitted where the operator says so, but without its cookies", async () => {
     const { port } = await run(nodeHost, { origins: "*" });
     for (const origin of ["null", "https://evil.example", "app.example"]) {
@@ -179,7 +200,10 @@ describe("Host, on a server of loopback", () => {
       for (const host of LOOPBACK) {
         expect([host, (await ask(port, way, host, undefined)).status]).toEqual([host, way.status]);
         expect([host, (await ask(port, way, host, "http://localhost:5173")).status]).toEqual([host, way.status]);
-        expect([host, await ask(port, way, host, "https://evil.example")]).toMatchObject([host, { status: 403, code: "forbidden_origin" }]);
+        for (const more of [[], ["Sec-Fetch-Site: same-origin"]]) {
+          const foreign = await ask(port, way, host, "https://evil.example", ...more);
+          expect([host, foreign]).toMatchObject([host, { status: 403, code: "forbidden_origin" }]);
+        }
       }
       await tl.channel("a").publish("before");
       const { position } = await tl.channel("a").publish("the last");
