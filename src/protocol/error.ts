@@ -74,7 +74,7 @@ export class ThroughlineError extends Error {
   readonly retryAfterMs: number | undefined;
 
   constructor(code: ErrorCode, message: string, options: { readonly retryAfterMs?: number; readonly cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(message, options);
     this.code = code;
     this.retryAfterMs = options.retryAfterMs;
   }
