@@ -7,9 +7,13 @@ test("[D1] the envelopes of one POST are stored in the order in which they stand
     if (action !== "publish") return true;
     return new Promise((resolve) => {
       asked.push(() => resolve(true));
-      // When all have been asked for the last is answered first
-      if (asked.length === 3) for (const answer of [...asked].reverse()) answer();
+      // When all have been asked for the last is answered first, and each of the others a turn later
+      if (asked.length === 3) answerLast();
     });
+  };
+  const answerLast = (): void => {
+    asked.pop()?.();
+    if (asked.length > 0) setImmediate(answerLast);
   };
   const { ask } = await run(nodeHost, { authorize });
   const body = JSON.stringify([1, 2, 3].map((data) => ({ channel: "chat/lobby", data })));
