@@ -11,11 +11,12 @@ import { join } from "node:path";
 import { build } from "esbuild";
 
 const root = join(import.meta.dirname, "..");
-// Beside what it bundles, since it looks for the sources from where it stands
-const outfile = join(root, `test/model/.mutants-${process.pid}.mjs`);
+const outfile = join(root, `node_modules/.cache/throughline/mutants-${process.pid}.mjs`);
+/** Where the bundled files stood: they look for the sources from there. */
+const define = { "import.meta.dirname": JSON.stringify(join(root, "test/model")) };
 try {
   const entryPoints = [join(root, "test/model/mutants-cli.ts")];
-  await build({ entryPoints, outfile, bundle: true, platform: "node", format: "esm", packages: "external" });
+  await build({ entryPoints, outfile, bundle: true, platform: "node", format: "esm", packages: "external", define });
   const { status } = spawnSync(process.execPath, [outfile, ...process.argv.slice(2)], { stdio: "inherit" });
   process.exitCode = status ?? 2;
 } finally {
