@@ -12,8 +12,8 @@ const judgeHttp: Judge = async ({ port }, input) => {
 
 /** Bytes that need not be a request: whatever comes must be an answer of ours. */
 const judgeMutantHttp: Judge = async ({ port }, input) => {
-  const { received, late } = await shoot(port, [input.slice(0, input.length >> 1), input.slice(input.length >> 1)]);
-  return faultOf(received, input) ?? (late ? "The server does not close behind its client." : null);
+  const { received } = await shoot(port, [input.slice(0, input.length >> 1), input.slice(input.length >> 1)]);
+  return faultOf(received, input);
 };
 
 function faultOf(received: string, input: string): string | null {

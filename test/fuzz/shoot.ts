@@ -14,6 +14,8 @@ export type Done = (received: string) => boolean;
 
 const QUIET_MS = 30;
 const LATE_MS = 10_000;
+/** How long a client that has said its end still listens. */
+const LEAVE_MS = 500;
 
 /** Bytes to a port, in pieces, and what comes back. `next` is asked at each news for what is to be sent then. */
 export function shoot(port: number, pieces: readonly string[], done?: Done, next?: (received: string) => string | null): Promise<Shot> {
@@ -32,7 +34,7 @@ export function shoot(port: number, pieces: readonly string[], done?: Done, next
     const isAbrupt = pieces.join("").length % 2 === 1;
     const leave = (): void => {
       socket.end();
-      timer = give(LATE_MS, true);
+      timer = setTimeout(over, LEAVE_MS);
     };
     const give = (ms: number, isLate: boolean) =>
       setTimeout(() => {

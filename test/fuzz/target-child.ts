@@ -16,7 +16,7 @@ const leaked: unknown[] = [];
 let pending = 0;
 
 const tl = throughline({
-  limits: { messageBytesMax: 32_768, bodyBytesMax: 65_536, waitSecondsMax: 1, requestSecondsMax: 2 },
+  limits: { messageBytesMax: 32_768, bodyBytesMax: 65_536, waitSecondsMax: 1, requestSecondsMax: 2, heartbeatSeconds: 2 },
   retain: { countMax: 1_000, bytesMax: 262_144 },
   warn: (sentence) => sentences.push(sentence),
 });
