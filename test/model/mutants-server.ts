@@ -238,8 +238,8 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: core("connection"),
-        find: "if (connection.identity.id === id) connection.end(error);",
-        replace: "if (connection.identity.id === id) void error;",
+        find: "for (const connection of this) if (connection.identity.id === id) connection.end(",
+        replace: "void (",
       },
     ],
   },
