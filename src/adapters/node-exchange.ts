@@ -50,10 +50,10 @@ export class NodeExchange implements Exchange {
   respond(status: number, headers: Readonly<Record<string, string>>, body: string): void {
     const res = this.#res;
     if (res.headersSent || this.#gone) return;
-    const bytes = Buffer.from(body);
     // RFC 9110 §8.6: no Content-Length with 204.
-    this.#writeHead(status, status === 204 ? headers : { ...headers, "content-length": String(bytes.length) });
-    res.end(this.method === "HEAD" ? undefined : bytes);
+    this.#writeHead(status, status === 204 ? headers : { ...headers, "content-length": String(Buffer.byteLength(body)) });
+    // As text, which goes out with the head: of bytes that wait behind another answer node:http puts its own `100 Continue` between the two.
+    res.end(this.method === "HEAD" ? undefined : body);
   }
 
   stream(headers: Readonly<Record<string, string>>, owner: StreamOwner): Stream | null {
@@ -74,6 +74,8 @@ export class NodeExchange implements Exchange {
     this.#writeHead(200, headers);
     res.flushHeaders();
     socket?.setTimeout(0);
+    // Whoever sent a body that nobody reads would not be seen to leave.
+    this.#req.resume();
     // A middleware that encodes the body must see it; all others are passed by.
     if ((res.getHeader("content-encoding") ?? "identity") !== "identity") return new EncodedStream(res, owner);
     return new NodeStream(http2 ?? socket!, res, owner);

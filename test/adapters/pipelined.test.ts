@@ -45,6 +45,18 @@ test("a refused upgrade, pipelined behind a request, is answered after it", asyn
   await stop();
 });
 
+test("an answer that waits behind another is not divided by the 100 Continue of its own request", async () => {
+  const { client, stop } = await behind(
+    `${SLOW}POST /channels/c HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi`,
+    "Connection: close",
+  );
+  await client.until('"channel":"b"');
+  expect(client.text).toMatch(
+    /200 OK[\s\S]*HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 201 [\s\S]*\r\n\r\n\{"position"[^{}]*\}HTTP\/1\.1 200/,
+  );
+  await stop();
+});
+
 test("an upgrade behind an event stream is never answered: nothing comes after a stream", async () => {
   const { client, stop } = await behind("GET /channels/a HTTP/1.1\r\nHost: localhost\r\n\r\n", "Connection: Upgrade", "Upgrade: h2c");
   await client.until(/"connected"|event: connected/);
