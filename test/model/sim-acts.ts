@@ -28,6 +28,7 @@ export const ACTS: Readonly<Record<string, readonly [weight: number, act: (world
   switch: [7, (world) => some(world, (client) => client.client.switchTo(world.chance.one(MODES)))],
   signal: [2, (world) => some(world, (client) => client.signal(channelOf(world)))],
   revoke: [0.4, revoke],
+  "revoke on the way": [0.6, revokeOnTheWay],
   remove: [0.5, remove],
 
   // What networks do
@@ -196,6 +197,15 @@ function revoke(world: World): unknown {
     world.saw("revoked");
     world.revoke(client.identity);
   });
+}
+
+/** While its pipe waits for its permission, or for its place in the log. */
+function revokeOnTheWay(world: World): void {
+  const client = world.newClient(world.chance.one(MODES));
+  client.access.latencyMs = 2;
+  read(world, client);
+  world.saw("revoked");
+  world.time.after(world.chance.between(0, 30), () => world.revoke(client.identity), world.owner);
 }
 
 function remove(world: World): unknown {
