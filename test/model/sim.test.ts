@@ -4,8 +4,8 @@ import { hashOfHistory, play } from "./sim.ts";
 
 /** Seeds that failed once, and why. */
 const FAILED: readonly { readonly seed: number; readonly promise: string; readonly why: string }[] = [
-  { seed: 946, promise: "D2", why: "a first page of history that is under way is not made old by where another pipe begins" },
-  { seed: 10_884, promise: "D8", why: "a revocation reaches also the pipe that is on its way while it is told" },
+  { seed: 509, promise: "D2", why: "a first page of history that is under way is not made old by where another pipe begins" },
+  { seed: 178, promise: "D8", why: "a revocation reaches also the pipe that is on its way while it is told" },
 ];
 
 /** All that stories tell of: a set of them that misses any of it proves less than it says. */
@@ -29,9 +29,11 @@ const SEEDS = Number(process.env["SEEDS"] ?? 300);
 /** One seed alone: what a failure prints. */
 const SEED = process.env["SEED"];
 
-test.each(FAILED)("[$promise] $why (seed $seed)", { timeout: 120_000 }, async ({ seed }) => {
-  expect((await play(seed)).violations).toEqual([]);
-});
+for (const { seed, promise, why } of FAILED) {
+  test(`[${promise}] ${why} (seed ${seed})`, { timeout: 120_000 }, async () => {
+    expect((await play(seed)).violations).toEqual([]);
+  });
+}
 
 test("[D1] [D2] [D3] [D4] [D5] [D6] [D7] [D8] [D10] the whole line keeps its promises, whatever befalls clients, networks, servers and disks", {
   timeout: 3_600_000,
