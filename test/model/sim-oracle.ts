@@ -54,3 +54,9 @@ export class Oracle {
 export function hashOfEntry({ kind, data }: Entry): string {
   return hashOf(kind === "json" ? JSON.parse(data as string) : data);
 }
+
+/** Of what a scripted log holds: JSON as it was published, or text that was written by another node. */
+export function hashOfData(data: string | undefined): string | undefined {
+  if (data === undefined) return undefined;
+  return hashOf(/^["{]/.test(data) ? JSON.parse(data) : data);
+}

@@ -183,3 +183,14 @@ export function offsetOf(position: string): number {
 function before(position: string, offset: number): string {
   return `${position.slice(0, 20)}.${String(offset - 1).padStart(16, "0")}.${NO_TAG}`;
 }
+
+/** One that is asked for late enough begins at the end, and has nothing to be told. */
+export function mayBeginAtEnd(from: From): boolean {
+  return from === "now" || (typeof from === "object" && ("since" in from || ("last" in from && from.last === 0)));
+}
+
+export function isAt(position: string, head: string): boolean {
+  const [, offset, tag] = position.split(".");
+  const [, headOffset, headTag] = head.split(".");
+  return offset === headOffset && (tag === headTag || tag === NO_TAG || headTag === NO_TAG);
+}

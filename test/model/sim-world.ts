@@ -2,21 +2,19 @@ import type { Transport } from "../../src/client/options.ts";
 import type { Gap } from "../../src/client.ts";
 import type { Identity } from "../../src/core/identity.ts";
 import { epochOf, topOf } from "../../src/core/resume.ts";
-import type { From } from "../../src/protocol/frame.ts";
-import { type Limits, withLimits } from "../../src/protocol/limits.ts";
-import { formatPosition, NO_TAG, parsePosition } from "../../src/protocol/position.ts";
+import { formatPosition, parsePosition } from "../../src/protocol/position.ts";
 import type { Pipe } from "../../src/transports/pipe.ts";
 import { type FaultEvent, type HistoryEvent, hashOf } from "../check/history.ts";
 import { Chance } from "./sim-chance.ts";
 import { makePublish, type Publish, SimClient } from "./sim-client.ts";
 import { Network } from "./sim-network.ts";
 import { ServerNode } from "./sim-node.ts";
-import { hashOfEntry, Oracle } from "./sim-oracle.ts";
-import { offsetOf, type Reader } from "./sim-reader.ts";
-import { type EngineName, Store } from "./sim-store.ts";
+import { hashOfData, hashOfEntry, Oracle } from "./sim-oracle.ts";
+import { isAt, mayBeginAtEnd, offsetOf, type Reader } from "./sim-reader.ts";
+import { Store } from "./sim-store.ts";
 import { newOwner, Time } from "./sim-time.ts";
+import { CHANNELS, type Traits, traitsOf } from "./sim-traits.ts";
 
-const CHANNELS = ["chat/a", "chat/b", "chat/c"];
 const TRANSPORTS: readonly Transport[] = ["sse", "websocket", "long-poll"];
 /** When faults have stopped everyone is at the end within this time (D10): two heartbeats of silence, an attempt that hangs, a backoff. */
 const CALM_MS_MAX = 150_000;
@@ -28,17 +26,6 @@ const BELIEF_MS = 100_000;
 const LINGER_MS = 5_100;
 /** What reaches live connections within a second (D8). */
 const SECOND_MS = 1_000;
-
-/** What one story is like, drawn before it begins. */
-export interface Traits {
-  readonly engine: EngineName;
-  readonly nodes: 1 | 2;
-  readonly channels: readonly string[];
-  /** Each request goes to any node. */
-  readonly isScattered: boolean;
-  readonly authorizeMs: number;
-  readonly limits: Limits;
-}
 
 /** The whole line in one process: nodes on one log, clients, and all that is between them, on a time that moves when it is told. */
 export class World {
@@ -404,49 +391,6 @@ export class World {
   }
 }
 
-/** One that is asked for late enough begins at the end, and has nothing to be told. */
-function mayBeginAtEnd(from: From): boolean {
-  return from === "now" || (typeof from === "object" && ("since" in from || ("last" in from && from.last === 0)));
-}
-
-function isAt(position: string, head: string): boolean {
-  const [, offset, tag] = position.split(".");
-  const [, headOffset, headTag] = head.split(".");
-  return offset === headOffset && (tag === headTag || tag === NO_TAG || headTag === NO_TAG);
-}
-
-/** Of what a scripted log holds: JSON as it was published, or text that was written by another node. */
-function hashOfData(data: string | undefined): string | undefined {
-  if (data === undefined) return undefined;
-  return hashOf(/^["{]/.test(data) ? JSON.parse(data) : data);
-}
-
 function offsetLike(identity: string): number {
   return Number(/\d+$/.exec(identity)?.[0] ?? 0);
-}
-
-function traitsOf(chance: Chance): Traits {
-  return {
-    engine: chance.weighted([
-      [50, "disk"],
-      [25, "memory"],
-      [25, "scripted"],
-    ]),
-    nodes: chance.is(0.35) ? 2 : 1,
-    channels: CHANNELS.slice(0, chance.one([1, 1, 2, 3])),
-    isScattered: chance.is(0.25),
-    authorizeMs: chance.one([0, 0, 0, 20]),
-    limits: withLimits({
-      sinkBytesMax: chance.one([300, 1_000, 20_000]),
-      tailBytesMax: chance.one([200, 1_000, 10_000]),
-      catchUpCountMax: chance.one([2, 5, 50]),
-      catchUpBytesMax: chance.one([200, 1_000, 20_000]),
-      pageCountMax: chance.one([3, 20, 1_000]),
-      pageBytesMax: chance.one([300, 5_000, 100_000]),
-      heartbeatSeconds: chance.one([5, 15]),
-      stalledSecondsMax: 30,
-      publishSecondsMax: 3,
-      signalsPendingMax: 5,
-    }),
-  };
 }
