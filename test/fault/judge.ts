@@ -53,7 +53,9 @@ export function judge(ground: Ground, { row, what, control, ...measured }: Row):
 /** The history with one fault in it, of each kind: of the last message that is acknowledged, retained, and not the last that its reader got. */
 function plantedIn(history: readonly HistoryEvent[]): Record<string, HistoryEvent[]> {
   const retained = new Set(history.flatMap((event) => (event.type === "final" ? event.log.map(({ position }) => position) : [])));
-  const acked = new Set(history.flatMap((event) => (event.type === "stored" && retained.has(event.position ?? "") ? [event.position] : [])));
+  const acked = new Set(
+    history.flatMap((event) => (event.type === "stored" && retained.has(event.position ?? "") ? [event.position] : [])),
+  );
   const messages = history.filter((event) => event.type === "message");
   const { cid, channel } = messages.at(-1) as MessageEvent;
   const own = messages.filter((event) => event.cid === cid && event.channel === channel);
