@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { Socket, SocketPipe } from "../transports/websocket.ts";
 import { closeFrame, pongFrame } from "../wire/websocket.ts";
+import { asBuffer } from "./as-buffer.ts";
 import { FrameReceiver, type FrameReceiverOptions } from "./frame-receiver.ts";
 import { END_MS_MAX, unsentOf } from "./node-stream.ts";
 
@@ -68,7 +69,7 @@ export class AcceptedSocket implements Socket {
   write(bytes: Uint8Array): boolean {
     if (this.#closing) return true;
     this.#written += bytes.length;
-    return this.#sink.write(bytes);
+    return this.#sink.write(asBuffer(bytes));
   }
 
   close(code: number, reason: string): void {

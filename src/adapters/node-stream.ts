@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
 import type { Writable } from "node:stream";
 import type { Stream, StreamOwner } from "../transports/exchange.ts";
+import { asBuffer } from "./as-buffer.ts";
 
 /** How long a client may take nothing after the end of its stream, before its socket is closed under what it did not take. */
 export const END_MS_MAX = 10_000;
@@ -49,7 +50,7 @@ export class NodeStream implements Stream {
 
   write(bytes: Uint8Array): boolean {
     this.#written += bytes.length;
-    return this.#sink.write(bytes);
+    return this.#sink.write(asBuffer(bytes));
   }
 
   end(): void {

@@ -7,6 +7,7 @@ import type { Limits } from "../protocol/limits.ts";
 import { formatPosition, ORIGIN, type Position } from "../protocol/position.ts";
 import { fanOut } from "./fan-out.ts";
 import type { Flushable, Flusher } from "./flusher.ts";
+import { LiveSet } from "./live-set.ts";
 import { locate } from "./locate.ts";
 import type { Log, Told } from "./log.ts";
 import type { Codec, Encoded } from "./outlet.ts";
@@ -29,17 +30,11 @@ export interface ChannelContext {
 /** How long a log that failed is left alone. Pipes stay open meanwhile. */
 const LOG_RETRY_MS = 1_000;
 
-/** Readers of one codec that are live: their position is the head, or was when the last flush began. */
-interface LiveSet {
-  readonly readers: (Reader | undefined)[];
-  holes: number;
-}
-
 /** A flush under way. It may take several slices. */
 interface Flush {
   readonly batch: SharedBatch;
   readonly before: Position;
-  readonly sets: { readonly live: LiveSet; readonly codec: Codec; readonly bound: number; index: number }[];
+  readonly sets: { readonly live: LiveSet<Reader>; readonly codec: Codec; readonly bound: number; index: number }[];
 }
 
 /**
@@ -49,7 +44,7 @@ interface Flush {
 export class Channel implements Flushable, Source {
   readonly name: string;
   readonly #context: ChannelContext;
-  readonly #live = new Map<Codec, LiveSet>();
+  readonly #live = new Map<Codec, LiveSet<Reader>>();
   readonly #signals = new Map<string, SignalFrame>();
   readonly #reads = new Map<string, Promise<LogPage>>();
   #tail: Tail;
@@ -144,15 +139,14 @@ export class Channel implements Flushable, Source {
     if (batches === null) return false;
     if (!reader.write(batches)) return true;
     reader.state = "live";
-    reader.offset = this.head.offset;
     reader.position = null;
     const { codec } = reader.outlet;
     let live = this.#live.get(codec);
     if (live === undefined) {
-      live = { readers: [], holes: 0 };
+      live = new LiveSet();
       this.#live.set(codec, live);
     }
-    reader.slot = live.readers.push(reader) - 1;
+    live.join(reader, this.head.offset);
     reader.sayLive();
     return true;
   }
@@ -160,11 +154,9 @@ export class Channel implements Flushable, Source {
   /** Takes a reader out of the live set. */
   leave(reader: Reader): void {
     const live = this.#live.get(reader.outlet.codec);
-    if (live === undefined || live.readers[reader.slot] !== reader) return;
-    live.readers[reader.slot] = undefined;
-    live.holes++;
-    // Places must not move under a flush; it closes the holes itself when it is done.
-    if (this.#flush === null && live.holes > live.readers.length / 2) this.#compact(reader.outlet.codec, live);
+    if (live === undefined || !live.leave(reader)) return;
+    // A flush closes the empty places itself when it is done.
+    if (this.#flush === null && live.isHollow) this.#compact(reader.outlet.codec, live);
   }
 
   /** Sends a signal to whoever is live and has room. The latest of an event and sender wins until the flush. */
@@ -362,25 +354,18 @@ export class Channel implements Flushable, Source {
     const { clock } = this.#context;
     for (const set of sets) {
       if (set.index === set.bound) continue;
-      set.index = fanOut(set.live.readers, set.index, set.bound, set.codec, before, batch, clock, deadline);
+      set.index = fanOut(set.live, set.index, set.bound, set.codec, before, batch, clock, deadline);
       // Also between sets: a codec that is not shared is a set of its own for each reader.
       if (set.index < set.bound || clock.elapsed() >= deadline) return false;
     }
     this.#flush = null;
-    for (const { live, codec } of sets) if (live.holes > 0) this.#compact(codec, live);
+    for (const { live, codec } of sets) this.#compact(codec, live);
     return true;
   }
 
-  #compact(codec: Codec, live: LiveSet): void {
-    let kept = 0;
-    for (const reader of live.readers) {
-      if (reader === undefined) continue;
-      reader.slot = kept;
-      live.readers[kept++] = reader;
-    }
-    live.readers.length = kept;
-    live.holes = 0;
-    if (kept === 0) this.#live.delete(codec);
+  #compact(codec: Codec, live: LiveSet<Reader>): void {
+    live.close();
+    if (live.size === 0) this.#live.delete(codec);
   }
 
   #flushSignals(): void {

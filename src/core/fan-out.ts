@@ -1,15 +1,13 @@
 import type { Clock } from "../protocol/clock.ts";
 import type { Position } from "../protocol/position.ts";
-import type { Codec, Outlet } from "./outlet.ts";
+import type { LiveSet, Placed } from "./live-set.ts";
+import type { Codec } from "./outlet.ts";
 import type { SharedBatch } from "./tail.ts";
 
 /** A reader in the live set, as the hot loop sees it. */
-export interface LiveReader {
-  readonly outlet: Outlet;
-  /** The offset written last. */
-  offset: number;
-  /** Writes what it lacks of a batch after `before`, made for it alone: it joined while the batch was pending, or shares its codec with nobody. */
-  catchUpTo(batch: SharedBatch, before: Position): void;
+export interface LiveReader extends Placed {
+  /** Writes what it lacks of a batch after `before`, `offset` being the last it was written, made for it alone: it joined while the batch was pending, or shares its codec with nobody. */
+  catchUpTo(batch: SharedBatch, before: Position, offset: number): void;
   /** Its outlet was full before the message after `position` could be written: it leaves the live set. */
   lag(position: Position): void;
 }
@@ -26,7 +24,7 @@ const WRITES_PER_LOOK = 16;
  * at or beyond `bound` and have the batch already; those that leave are undefined in their place.
  */
 export function fanOut(
-  readers: readonly (LiveReader | undefined)[],
+  { readers, outlets, offsets }: LiveSet<LiveReader>,
   from: number,
   bound: number,
   codec: Codec,
@@ -43,12 +41,12 @@ export function fanOut(
   for (let index = from; index < bound; index++) {
     const reader = readers[index];
     if (reader === undefined) continue;
-    if (reader.offset !== base || encoded === null) reader.catchUpTo(batch, before);
-    else if (reader.outlet.full()) reader.lag(before);
-    else {
-      reader.outlet.write(encoded);
-      reader.offset = last;
-    }
+    const offset = offsets[index]!;
+    if (offset !== base || encoded === null) {
+      if (offset < last) reader.catchUpTo(batch, before, offset);
+    } else if (outlets[index]!.full()) reader.lag(before);
+    else outlets[index]!.write(encoded);
+    if (offset < last) offsets[index] = last;
     if (++writes % WRITES_PER_LOOK === 0 && clock.elapsed() >= deadline) return index + 1;
   }
   return bound;

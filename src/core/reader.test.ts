@@ -55,7 +55,6 @@ class Shelf implements Source {
     if (offset !== this.head.offset || (!this.splits && epoch !== this.epoch)) return false;
     this.joined.push(reader);
     reader.state = "live";
-    reader.offset = offset;
     reader.position = null;
     reader.sayLive();
     return true;
@@ -92,7 +91,7 @@ describe("a reader", () => {
     const { reader, sink } = begin(new Shelf(5), at(0));
     await settle();
     expect(sink.take()).toEqual(["subscribed 0", "1 m1", "2 m2", "3 m3", "4 m4", "5 m5", "live"]);
-    expect([reader.state, reader.offset, reader.position]).toEqual(["live", 5, null]);
+    expect([reader.state, reader.position]).toEqual(["live", null]);
     reader.doubt(at(5));
     await settle();
     expect([sink.take(), reader.state]).toEqual([[], "live"]);
@@ -254,10 +253,9 @@ describe("[D2] a live reader that has a part of a batch", () => {
   const before = at(3);
   const batch = new SharedBatch("c", A, entries(4, 7));
 
-  function live(offset: number, sink = new Sink()): { reader: Reader; sink: Sink } {
+  function live(sink = new Sink()): { reader: Reader; sink: Sink } {
     const reader = new Reader(new Shelf(9), sink);
     reader.state = "live";
-    reader.offset = offset;
     return { reader, sink };
   }
 
@@ -265,23 +263,21 @@ describe("[D2] a live reader that has a part of a batch", () => {
     [3, ["4 m4", "5 m5", "6 m6", "7 m7"]],
     [4, ["5 m5", "6 m6", "7 m7"]],
     [6, ["7 m7"]],
-    [7, []],
-    [9, []],
   ])("up to %i is written the rest", (offset, expected) => {
-    const { reader, sink } = live(offset);
-    reader.catchUpTo(batch, before);
-    expect([sink.story, reader.offset]).toEqual([expected, Math.max(offset, 7)]);
+    const { reader, sink } = live();
+    reader.catchUpTo(batch, before, offset);
+    expect(sink.story).toEqual(expected);
   });
 
   test.each([3, 4, 6])("up to %i and a full outlet lags from there", (offset) => {
-    const { reader } = live(offset, new Sink({ room: 0 }));
-    reader.catchUpTo(batch, before);
+    const { reader } = live(new Sink({ room: 0 }));
+    reader.catchUpTo(batch, before, offset);
     expect([reader.state, reader.position]).toEqual(["waiting", at(offset)]);
   });
 
   test("is told the epoch that it was not told yet", () => {
-    const { reader, sink } = live(3, new Sink({ codec: new SinkCodec(false) }));
-    reader.catchUpTo(batch, { ...before, epoch: epochOfLetter("9") });
+    const { reader, sink } = live(new Sink({ codec: new SinkCodec(false) }));
+    reader.catchUpTo(batch, { ...before, epoch: epochOfLetter("9") }, 3);
     expect(sink.story[0]).toBe("epoch");
   });
 });

@@ -45,9 +45,7 @@ export class Reader implements LiveReader {
   readonly channel: Source;
   readonly outlet: Outlet;
   state: "reading" | "waiting" | "live" | "ended" = "reading";
-  /** While live: the offset written last. Kept apart from `position` because the hot loop compares and sets it. */
-  offset = 0;
-  /** While not live: where it stands. */
+  /** While not live: where it stands. The live set knows it of those that are. */
   position: Position | null = null;
   /** Its place in the live set. */
   slot = -1;
@@ -92,15 +90,13 @@ export class Reader implements LiveReader {
   }
 
   /** In the live set, but it has some of this batch already, or is alone with its codec. */
-  catchUpTo(batch: SharedBatch, before: Position): void {
-    if (this.offset >= batch.last.offset) return;
-    const position = this.offset === before.offset ? before : batch.at(this.offset);
+  catchUpTo(batch: SharedBatch, before: Position, offset: number): void {
+    const position = offset === before.offset ? before : batch.at(offset);
     if (this.outlet.full()) {
       this.lag(position);
       return;
     }
-    this.outlet.write(batch.after(this.offset).encode(this.outlet.codec, position.epoch));
-    this.offset = batch.last.offset;
+    this.outlet.write(batch.after(offset).encode(this.outlet.codec, position.epoch));
   }
 
   /** The channel's past is no longer certain: look at the log again from here. */

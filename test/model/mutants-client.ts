@@ -12,8 +12,8 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       { file: client("reader"), find: "if (ahead === 1 && epochOf", replace: "if (ahead >= 1 && epochOf" },
       {
         file: core("fan-out"),
-        find: "else if (reader.outlet.full()) reader.lag(before);",
-        replace: "else if (reader.outlet.full()) reader.offset = last;",
+        find: "else if (outlets[index]!.full()) reader.lag(before);",
+        replace: "else if (outlets[index]!.full()) offsets[index] = last;",
       },
     ],
   },

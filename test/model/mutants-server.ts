@@ -123,8 +123,8 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: core("channel"),
-        find: "reader.slot = live.readers.push(reader) - 1;",
-        replace: "const set = live;\n    this.#context.clock.after(1, () => {\n      reader.slot = set.readers.push(reader) - 1;\n    });",
+        find: "live.join(reader, this.head.offset);",
+        replace: "const set = live;\n    const { offset } = this.head;\n    this.#context.clock.after(1, () => set.join(reader, offset));",
       },
     ],
   },
@@ -174,8 +174,8 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: core("fan-out"),
-        find: "else if (reader.outlet.full()) reader.lag(before);",
-        replace: "else if (reader.outlet.full()) reader.offset = last;",
+        find: "else if (outlets[index]!.full()) reader.lag(before);",
+        replace: "else if (outlets[index]!.full()) offsets[index] = last;",
       },
     ],
   },
@@ -183,7 +183,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     name: "unbounded-queue",
     what: "A reader whose socket is full is written to all the same.",
     edits: [
-      { file: core("fan-out"), find: "else if (reader.outlet.full()) reader.lag(before);", replace: "" },
+      { file: core("fan-out"), find: "else if (outlets[index]!.full()) reader.lag(before);", replace: "" },
       {
         file: core("reader"),
         find: "      if (this.outlet.full()) {\n        this.state",
