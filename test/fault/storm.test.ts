@@ -95,6 +95,8 @@ test(`[D2] [D7] [D10] ${READERS} readers cut at once, each ${BEHIND} behind, cat
     if (readers.every((reader) => reader.offset >= behind)) caughtUpMs = performance.now() - stormAt;
     else if (performance.now() - stormAt > 3 * CAUGHT_UP_MS_MAX) throw new Error("They never caught up.");
   }
+  // They learn of what they lost by the next message, so it must still be coming when the last of them is back
+  await until("the forgetful are back too", () => forgetful.every((reader) => reader.offset > behind), 30_000);
   const after = await order({ traffic: 0 });
   await atTop(30_000);
   for (const reader of all) reader.cut();

@@ -13,10 +13,10 @@ import { until } from "../support/until.ts";
 const SWITCHES = Number(process.env["THROUGHLINE_SWITCHES"] ?? 500);
 const PER_SECOND = 1_000;
 /** A cut comes after so many moves. */
-const MOVES_PER_CUT = 20;
+const MOVES_PER_CUT = 50;
 const ADDED_P99_MS_MAX = 50;
 /** What was sent so long before a cut may have been on its way. */
-const AROUND_CUT_MS = 200;
+const AROUND_CUT_MS = 50;
 /** It is the moves that are measured, not how long a client waits to come back. */
 const AT_ONCE = { backoffMsMin: 1, backoffMsMax: 5, connectSecondsMax: 2 };
 
