@@ -249,7 +249,9 @@ export class World {
 
   /** Faults stop, and everyone comes to the end within bounded time (D10). */
   async calmDown(): Promise<void> {
-    while (this.pending.size > 0) await this.time.pass(200);
+    const untilMs = this.time.nowMs + CALM_MS_MAX;
+    while (this.pending.size > 0 && this.time.nowMs < untilMs) await this.time.pass(200);
+    if (this.pending.size > 0) this.fail("a server that was to come back did not");
     this.store.platter.behave({});
     this.store.scripted?.behave({});
     for (const node of this.nodes) {
