@@ -121,6 +121,7 @@ function found() {
 }
 
 function section(title, about, parts) {
+  if (parts.length === 0) return "";
   return `## ${title}\n\n${about}\n\n${parts.join("\n\n")}\n`;
 }
 
