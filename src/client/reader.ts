@@ -61,10 +61,15 @@ export function createReader(from: string, sink: Sink, keptMax: number): Reader 
       sink.take(message);
     },
     offer(message) {
-      if (reader.mode === "reading" && kept.push(message) > keptMax) kept.shift();
+      const { position, offset } = message;
+      if (reader.mode === "reading") {
+        const step = offset - (kept.at(-1)?.offset ?? offset - 1);
+        // Two pipes bring it twice, and a line that began again goes on elsewhere: what is kept has no holes
+        if (step > 1) kept = [];
+        if (step > 0 && kept.push(message) > keptMax) kept.shift();
+      }
       if (reader.mode !== "joined") return false;
       const own = reader.position as string;
-      const { position, offset } = message;
       const ahead = offset - offsetOf(own);
       if (ahead === 1 && epochOf(position) >= epochOf(own)) {
         reader.take(message);
@@ -87,7 +92,8 @@ export function createReader(from: string, sink: Sink, keptMax: number): Reader 
     meet(line) {
       const position = reader.position as string;
       const [first] = kept;
-      if (position < line && !(first && first.offset - 1 <= offsetOf(position))) return;
+      // What was kept may be of an earlier line, and end before this one
+      if (position < line && !(first && first.offset - 1 <= offsetOf(position) && kept.at(-1)!.position >= line)) return;
       reader.mode = "joined";
       kept.forEach(reader.take);
       kept = [];

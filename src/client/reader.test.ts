@@ -1,0 +1,47 @@
+import { expect, test } from "vitest";
+import { formatPosition } from "../protocol/position.ts";
+import type { Message } from "./message.ts";
+import { createReader } from "./reader.ts";
+
+const EPOCH = "000000000001Epoch001";
+
+function at(offset: number): string {
+  return formatPosition({ epoch: EPOCH, offset, tag: `tag${offset}`.padEnd(8, "0") });
+}
+
+function message(offset: number): Message {
+  return { channel: "a", event: "message", data: offset, position: at(offset), at: 0, offset };
+}
+
+/** One that reads pages and has come to 3, with room for four of the line's messages meanwhile. */
+function reading() {
+  const taken: number[] = [];
+  const reader = createReader("start", { take: ({ offset }) => taken.push(offset), room: () => 100, end() {} }, 4);
+  reader.mode = "reading";
+  reader.position = at(3);
+  return { reader, taken };
+}
+
+test("[D2] [D10] what two pipes bring while pages are read is kept once, so that it meets the line where nothing is missing", () => {
+  const { reader, taken } = reading();
+  for (const offset of [4, 5, 6, 7, 8, 4, 5, 6]) reader.offer(message(offset));
+  reader.meet(at(8));
+  expect([reader.mode, taken]).toEqual(["reading", []]);
+  reader.take(message(4));
+  reader.meet(at(8));
+  expect([reader.mode, taken]).toEqual(["joined", [4, 5, 6, 7, 8]]);
+});
+
+test("[D2] what a line brings that began again further on is not joined to what came before", () => {
+  const { reader, taken } = reading();
+  for (const offset of [4, 5, 8, 9]) reader.offer(message(offset));
+  reader.meet(at(9));
+  expect([reader.mode, taken]).toEqual(["reading", []]);
+});
+
+test("[D10] what is kept of a line that ended before the present one does not stand for it", () => {
+  const { reader, taken } = reading();
+  for (const offset of [4, 5, 6]) reader.offer(message(offset));
+  reader.meet(at(8));
+  expect([reader.mode, taken]).toEqual(["reading", []]);
+});
