@@ -77,7 +77,7 @@ const TABLE: Record<keyof typeof STATES, Record<keyof typeof EVENTS, Expected>> 
   },
   reconnecting: {
     want: "=", rest: "idle -2", replace: "reconnecting -2 +3", retry: "reconnecting -2 +3", online: "reconnecting -2 +3", offline: "offline -2 ~20000",
-    close: "closed -2", "up 1": "=", "up 2": "connected", "proven 2": "=",
+    close: "closed -2", "up 1": "=", "up 2": "connected", "proven 2": "connected",
     "cut 1": "=", "cut 2": "reconnecting -2 ~300", "cut 1, final": "=", "cut 2, final": "failed -2",
   },
   "reconnecting, waiting": {
@@ -91,7 +91,7 @@ const TABLE: Record<keyof typeof STATES, Record<keyof typeof EVENTS, Expected>> 
   "offline, trying": {
     want: "=", rest: "idle -2", replace: "offline -2 +3", retry: "offline -2 +3", online: "reconnecting -2 +3",
     offline: "offline -2 ~20000", close: "closed -2",
-    "up 1": "=", "up 2": "connected", "proven 2": "=",
+    "up 1": "=", "up 2": "connected", "proven 2": "connected",
     "cut 1": "=", "cut 2": "offline -2 ~150", "cut 1, final": "=", "cut 2, final": "failed -2",
   },
   closed: {

@@ -84,8 +84,8 @@ export function step(machine: Machine, event: Happening, rules: Rules, fraction:
       return current ? turn(state, { wait: null }) : open(state);
     case "up":
     case "proven":
-      // The first frame is enough where nothing runs; beside a pipe that runs it takes more
-      return isNext && (event.type === "up") === !current ? turn("connected", { current: next, next: 0, wait: null }) : machine;
+      // The first frame is enough where nothing runs; beside a pipe that runs it takes more, also if that one is cut in between
+      return isNext && (event.type === "proven" || !current) ? turn("connected", { current: next, next: 0, wait: null }) : machine;
     case "online":
       if (state === "connected") return machine;
       // What is being tried may hang in the network that is gone
