@@ -41,7 +41,8 @@ export class PollPipe extends Pipe {
 
   open(waitSeconds: number): void {
     this.hub.enter(this);
-    this.#cancel = this.hub.clock.after(waitSeconds * 1_000, () => this.#finish());
+    // It may not have been let in
+    if (!this.ended) this.#cancel = this.hub.clock.after(waitSeconds * 1_000, () => this.#finish());
   }
 
   override full(): boolean {
