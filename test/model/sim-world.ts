@@ -318,7 +318,7 @@ export class World {
     const heads = new Map<string, { head: string; first: number }>();
     for (const channel of this.traits.channels) heads.set(channel, await this.readStore(channel));
     for (const client of clients) {
-      if (client.isDone) continue;
+      if (client.isDone || this.#revoked.has(client.identity)) continue;
       if (client.unanswered > 0) late.push(`${client.name} still waits for ${client.unanswered} answers (${client.client.state})`);
       for (const reader of client.readers) {
         if (reader.hasEnded) continue;
