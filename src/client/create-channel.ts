@@ -12,7 +12,7 @@ import { type Message, toMessage } from "./message.ts";
 import { epochOf, offsetOf, positionOf } from "./position.ts";
 import { createReader, type Outcome, type Reader, type Sink } from "./reader.ts";
 import { type Published, type PublishOptions, pathOf } from "./upstream.ts";
-import type { Feed } from "./view.ts";
+import type { Feed, ReadingFrame, View } from "./view.ts";
 
 /** Hears nothing, and is never full. */
 const DEAF: Sink = { take() {}, room: () => 1_000, end() {} };
@@ -26,53 +26,65 @@ export function createChannel(name: string, connection: Connection, { clock, htt
   /** Where it begins; empty while the channel is on no pipe. */
   let lineFrom = "";
   let state: ChannelState = "closed";
+  /** A reader found twice that what the pipe brings does not fit. */
+  let distrusted = false;
 
   const feed: Feed = {
     from: () => (line ? `after:${line}` : lineFrom),
     hear(view, frame) {
-      if (frame.type === "subscribed" && (frame.id ?? view.id) === view.id) {
-        const { position } = frame;
-        view.epoch = epochOf(position);
-        view.offset = offsetOf(position);
-        line ??= position;
-        // Two pipes were asked for "now" at once, and this one's now may be later than that of the other
-        each((reader) => {
-          // One that reads pages begins where its first page does
-          if (reader.mode !== "joined") return false;
-          reader.position ??= position;
-          return reader.position < position ? null : false;
-        });
-        if (state === "subscribing") turn("catching-up");
-      }
-      // R14
-      if (view.offset < 0) return;
-      if (frame.type === undefined) {
-        const [offset, tag] = frame.id.split(".") as [string, string];
-        const message = toMessage(name, positionOf(view.epoch, offset, tag), frame);
-        view.offset = message.offset;
-        if (state === "gap") turn(view.live ? "live" : "catching-up");
-        if (message.offset === offsetOf(line as string) + 1) line = message.position;
-        return each((reader) => reader.offer(message)) ? "received" : "duplicates";
-      }
-      if (frame.type === "gap") {
-        view.epoch = epochOf(frame.resumeFrom);
-        view.offset = offsetOf(frame.resumeFrom);
-        if (!each((reader) => reader.skip(frame))) return;
-        line = frame.resumeFrom;
-        tellGap(frame);
-        return "gaps";
-      }
-      if (frame.type === "epoch") view.epoch = frame.epoch;
-      if (frame.type === "live") {
-        view.live = true;
-        turn("live");
-      }
+      const outcome = take(view, frame);
+      if (!distrusted) return outcome;
+      // Not before all have had what it brought, and been told of it
+      distrusted = false;
+      throw disconnected();
     },
     isReady: ({ live, offset }) => live || offset >= offsetOf(line ?? ""),
     turn,
     signal: (signal) => void emitter.emit("signal", signal),
     end: shut,
   };
+
+  /** A frame of a pipe, to all. */
+  function take(view: View, frame: ReadingFrame): ReturnType<Feed["hear"]> {
+    if (frame.type === "subscribed" && (frame.id ?? view.id) === view.id) {
+      const { position } = frame;
+      view.epoch = epochOf(position);
+      view.offset = offsetOf(position);
+      line ??= position;
+      // Two pipes were asked for "now" at once, and this one's now may be later than that of the other
+      each((reader) => {
+        // One that reads pages begins where its first page does
+        if (reader.mode !== "joined") return false;
+        reader.position ??= position;
+        return reader.position < position ? null : false;
+      });
+      if (state === "subscribing") turn("catching-up");
+    }
+    // R14
+    if (view.offset < 0) return;
+    if (frame.type === undefined) {
+      const [offset, tag] = frame.id.split(".") as [string, string];
+      const message = toMessage(name, positionOf(view.epoch, offset, tag), frame);
+      view.offset = message.offset;
+      if (state === "gap") turn(view.live ? "live" : "catching-up");
+      if (message.offset === offsetOf(line as string) + 1) line = message.position;
+      return each((reader) => reader.offer(message)) ? "received" : "duplicates";
+    }
+    if (frame.type === "gap") {
+      view.epoch = epochOf(frame.resumeFrom);
+      view.offset = offsetOf(frame.resumeFrom);
+      if (!each((reader) => reader.skip(frame))) return;
+      line = frame.resumeFrom;
+      tellGap(frame);
+      return "gaps";
+    }
+    if (frame.type === "epoch") view.epoch = frame.epoch;
+    if (frame.type === "live") {
+      view.live = true;
+      turn("live");
+    }
+    return;
+  }
 
   /** Brings something of a pipe to all. True if one took it. */
   function each(bring: (reader: Reader) => Outcome): boolean {
@@ -154,9 +166,11 @@ export function createChannel(name: string, connection: Connection, { clock, htt
 
   /** What a pipe brings does not fit. Once more at the same position, and the pipe is not to be believed: it is cut, and asked again in a while. */
   function doubt(reader: Reader): void {
-    if (reader.doubted === reader.position) throw disconnected();
-    reader.doubted = reader.position;
-    resume(reader);
+    const again = reader.doubted === reader.position;
+    // The next pipe is another, and the log may be: then pages are asked again what became of this place
+    reader.doubted = again ? "" : reader.position;
+    if (again) distrusted = true;
+    else resume(reader);
   }
 
   function resume(reader: Reader): void {
