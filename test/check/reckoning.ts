@@ -192,8 +192,8 @@ function judgeClaim(
   if (trims && causes.generation(ledger.name) === judged && remains.first <= offset) lie(`the log has everything from ${remains.first}`);
   if (reason === "trimmed") return;
   const own = ledger.entries.get(place);
-  // Nothing that may bring it back has happened since
-  if (own !== undefined && isSame && remains.places.has(own)) {
+  // Nothing that may bring it back has happened since; nor, beside what took it, while the gap was on its way
+  if (own !== undefined && isSame && generation - judged <= 1 && remains.places.has(own)) {
     if (reason === "truncated" || own.epoch === epoch) lie("the log has the very message where it stood");
   }
   if (reason === "truncated" && missing === 0 && had !== undefined && isKnown(resumeFrom) && !ledger.rewritten) {

@@ -163,6 +163,7 @@ function remove(world: World): unknown {
   const node = world.chance.one(world.nodes);
   if (!node.isUp || !world.store.isUp) return false;
   world.fault("remove", { channel, may: ["epoch"], loses: ["memory", "disk"] });
+  world.removing.add(channel);
   // Not waited for: of a node that is killed meanwhile nobody hears what came of it
   void node.hub.remove(channel).catch(() => undefined);
 }

@@ -141,9 +141,14 @@ export class Reader {
     }
   }
 
-  /** Those that were told for where it stands. */
+  /** Those that were told for where it stands. What was told to it alone comes in its turn: a place may come again, as the origin does. */
   #own(): Told[] {
-    return this.#gaps.filter(({ since }) => this.position !== null && isSame(since, this.position));
+    const own: Told[] = [];
+    for (const gap of this.#gaps) {
+      if (this.position !== null && isSame(gap.since, this.position)) own.push(gap);
+      else if (!gap.isShared) break;
+    }
+    return own;
   }
 
   #skip(gap: Gap & { readonly toldAt?: number }): void {
