@@ -69,7 +69,7 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
   {
     name: "earlier-subscription-believed",
     what: "What a pipe says before it has begun is taken for news.",
-    edits: [{ file: client("create-channel"), find: "      if (view.offset < 0) return;", replace: "" }],
+    edits: [{ file: client("create-channel"), find: "    if (view.offset < 0) return;", replace: "" }],
   },
   {
     name: "page-restarts",
@@ -77,7 +77,7 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: client("reader"),
-        find: "if (position < line && !(first && first.offset - 1 <= offsetOf(position))) return;",
+        find: "if (position < line && !(first && first.offset - 1 <= offsetOf(position) && kept.at(-1)!.position >= line)) return;",
         replace: "void [position, line, first];",
       },
     ],
