@@ -54,6 +54,9 @@ test(`[D2] [D4] P4: SIGTERM under load, ${STOPS} times: nothing acknowledged is 
   for (const transport of ["sse", "websocket", "long-poll", "auto"] as const) crew.reader(url, transport);
   const bare = new BareLoop(url, crew.start);
   crew.loops.push(bare);
+  // While it is away something must be stored, or it has nothing to lose
+  const furthest = (offsets: Iterable<number>) => Math.max(0, ...offsets);
+  bare.comesBack = () => furthest(crew.chronicle.offsets.values()) > furthest(bare.chronicle.offsets.values()) + 3;
   await crew.live();
   await until("the bare loop reads", () => bare.connections === 1);
   const stop = crew.load([crew.client(url, "websocket"), crew.client(url, "sse")], 100);

@@ -124,6 +124,8 @@ export class BareLoop {
   #end: () => void = () => undefined;
   connections = 0;
   heard = 0;
+  /** After a cut it stays away until this holds. */
+  comesBack: () => boolean = () => true;
 
   constructor(url: string, start: string, from = "now") {
     this.#url = url;
@@ -169,7 +171,8 @@ export class BareLoop {
       } catch {
         // Cut: it comes back
       }
-      await new Promise((resolve) => setTimeout(resolve, TICK_MS));
+      do await new Promise((resolve) => setTimeout(resolve, TICK_MS));
+      while (!this.#closed && !this.comesBack());
     }
   }
 }
