@@ -6,10 +6,11 @@
 // A history is written for each seed that failed, and for the seed if there is only one.
 import { fork } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { commit, machine } from "../bench/machine.js";
 import { bundle } from "./sim-bundle.js";
 
 const { values } = parseArgs({
@@ -48,7 +49,11 @@ for (const { seed, violations } of failed.slice(0, 20)) console.log(`\nseed ${se
 if (failed.length > 0) console.log(`\nAgain: npm run sim -- --seeds 1 --seed ${failed[0].seed} --history .`);
 if (values.out !== undefined) {
   const told = failed.map(({ seed, violations }) => ({ seed, violations }));
-  writeFileSync(values.out, `${JSON.stringify({ seeds, first, ...counts, faultCount: faults, failed: told, seconds }, null, 2)}\n`);
+  const measuredOn = { commit: commit(), machine: machine(tmpdir()) };
+  writeFileSync(
+    values.out,
+    `${JSON.stringify({ seeds, first, ...counts, faultCount: faults, failed: told, seconds, ...measuredOn }, null, 2)}\n`,
+  );
 }
 let isGood = failed.length === 0;
 if (seeds >= SEEDS_THAT_COUNT) {
