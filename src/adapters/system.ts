@@ -1,4 +1,7 @@
+import type { Performance as PerformanceOfNode } from "node:perf_hooks";
 import type { Clock, Random } from "../protocol/clock.ts";
+
+const LOOK_MS = 20;
 
 /** Time as the machine has it. Its timers do not keep the process alive. */
 export const systemClock: Clock = {
@@ -10,7 +13,26 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer);
   },
   soon: typeof setImmediate === "function" ? (act) => void setImmediate(act) : (act) => void setTimeout(act, 0),
+  ...busyOfNode(),
 };
+
+/** Node's own measure, looked at every 20 ms or more, so that a few flushes are in it. */
+function busyOfNode(): Pick<Clock, "busy"> {
+  const node = performance as unknown as PerformanceOfNode;
+  if (typeof node.eventLoopUtilization !== "function") return {};
+  let from = node.eventLoopUtilization();
+  let share = 0;
+  return {
+    busy() {
+      const { active, idle, utilization } = node.eventLoopUtilization(from);
+      if (active + idle >= LOOK_MS) {
+        from = node.eventLoopUtilization();
+        share = utilization;
+      }
+      return share;
+    },
+  };
+}
 
 const LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /** Bytes at 4 x 62 and above would make the first letters likelier than the rest: they are left out. */

@@ -25,6 +25,11 @@ class StillClock implements Clock {
     this.asked.push(act);
   }
 
+  busyShare = 0;
+  busy(): number {
+    return this.busyShare;
+  }
+
   turn(): void {
     for (const act of this.asked.splice(0)) act();
   }
@@ -92,9 +97,9 @@ describe("an idle node", () => {
 
 describe("a busy node", () => {
   test.each([
-    [1, 1],
-    [3, 3],
-    [20, 5],
+    [1, 2],
+    [3, 6],
+    [20, 10],
   ])("waits after %i ms of flushing for %i ms before the next", (costMs, windowMs) => {
     const a = one("a", costMs);
     flusher.want(a);
@@ -113,7 +118,7 @@ describe("a busy node", () => {
   test("waits no longer once the window has passed by itself", () => {
     flusher.want(one("a", 3));
     clock.turn();
-    clock.wait(3);
+    clock.wait(6);
     flusher.want(one("b"));
     clock.turn();
     expect(story).toEqual(["a", "b"]);
@@ -165,8 +170,66 @@ describe("a flush that takes long", () => {
     flusher.want(a);
     clock.turn();
     expect(story).toEqual(["a", "a"]);
-    clock.wait(5);
+    clock.wait(10);
     clock.turn();
     expect(story).toEqual(["a", "a", "a"]);
+  });
+});
+
+describe("the pace of a log that takes 1 ms for a call", () => {
+  const paced = async () => {
+    let isFree = false;
+    void flusher.pace(1).then(() => {
+      isFree = true;
+    });
+    return async () => {
+      await new Promise(setImmediate);
+      return isFree;
+    };
+  };
+
+  beforeEach(() => {
+    clock.busyShare = 0.9;
+  });
+
+  test("on a busy node is that of its readers: the next call ends just as they can be written to again", async () => {
+    flusher.want(one("a", 3));
+    const isFree = await paced();
+    clock.turn();
+    expect(await isFree()).toBe(false);
+    clock.wait(4.9);
+    expect(await isFree()).toBe(false);
+    clock.wait(0.1);
+    expect(await isFree()).toBe(true);
+  });
+
+  test("waits for the end of the flush that is under way", async () => {
+    flusher.want(one("a", 6));
+    clock.turn();
+    const isFree = await paced();
+    clock.wait(20);
+    expect(await isFree()).toBe(false);
+    clock.turn();
+    clock.wait(10);
+    expect(await isFree()).toBe(true);
+  });
+
+  test("is its own where nothing is to be written", async () => {
+    expect(await (await paced())()).toBe(true);
+  });
+
+  test("is its own on a node with time to spare", async () => {
+    clock.busyShare = 0.3;
+    flusher.want(one("a", 3));
+    expect(await (await paced())()).toBe(true);
+  });
+
+  test("is its own where its calls cost nothing", async () => {
+    flusher.want(one("a", 3));
+    let isFree = false;
+    await flusher.pace(0.01).then(() => {
+      isFree = true;
+    });
+    expect(isFree).toBe(true);
   });
 });

@@ -315,7 +315,7 @@ export class Hub {
     let inlet = this.#inlets.get(channel);
     if (inlet === undefined) {
       const onIdle = () => this.#inlets.delete(channel);
-      inlet = new Inlet(channel, { log: this.#log, clock: this.clock, limits: this.limits, onIdle });
+      inlet = new Inlet(channel, { log: this.#log, clock: this.clock, limits: this.limits, flusher: this.#flusher, onIdle });
       this.#inlets.set(channel, inlet);
     }
     return inlet;

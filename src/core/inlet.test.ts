@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { codeOf, Stage } from "../../test/support/stage.ts";
 import { ThroughlineError } from "../protocol/error.ts";
+import { Inlet } from "./inlet.ts";
 import type { Log } from "./log.ts";
 
 const offsets = async (...asked: Promise<{ position: string }>[]) =>
@@ -45,6 +46,36 @@ describe("the way into the log", () => {
     stage.log.behave({});
     await stage.calm();
     expect(calls).toEqual([3, 5]);
+  });
+
+  test("goes at the pace of the flusher, by how long the log took: what comes meanwhile goes in one call", async () => {
+    const { clock, log, hub } = new Stage();
+    const calls = counted(log);
+    await hub.open();
+    log.behave({ commitMsMax: 5 });
+    const leads: number[] = [];
+    let goOn = () => {};
+    const pace = (leadMs: number) => {
+      leads.push(leadMs);
+      return new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
+    };
+    const inlet = new Inlet("c", { log, clock, limits: hub.limits, flusher: { pace }, onIdle: () => undefined });
+    const publish = () => inlet.append({ event: "message", kind: "text", data: "x", size: 8 });
+    let tookMs = 0;
+    const startMs = clock.elapsed();
+    const first = publish().then(() => {
+      tookMs = clock.elapsed() - startMs;
+    });
+    await Promise.all([first, clock.advanceAsync(10)]);
+    expect(tookMs).toBeGreaterThan(0);
+    const later = [publish(), publish()];
+    await clock.advanceAsync(10);
+    expect([calls, leads]).toEqual([[1], [tookMs]]);
+    goOn();
+    await Promise.all([...later, clock.advanceAsync(10)]);
+    expect(calls).toEqual([1, 2]);
   });
 
   test("does not let one channel wait for another", async () => {

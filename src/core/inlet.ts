@@ -1,6 +1,7 @@
 import type { Cancel, Clock } from "../protocol/clock.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { Limits } from "../protocol/limits.ts";
+import type { Flusher } from "./flusher.ts";
 import type { Appended, Draft, Log } from "./log.ts";
 
 interface Waiting {
@@ -11,7 +12,7 @@ interface Waiting {
 
 /**
  * One channel's way into the log: what is published while the log is busy goes in one call when it is free again. One call at a time, so
- * that the order of publishing is the order of the log, and so that a slow log makes larger calls instead of more of them.
+ * that the order of publishing is the order of the log, and so that a slow log makes larger calls instead of more of them. The flusher sets their pace.
  *
  * Bounded by `publishQueueMax` and `publishQueueBytesMax`: beyond, a publish is refused with `overloaded`, which means not stored.
  */
@@ -20,6 +21,7 @@ export class Inlet {
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #limits: Limits;
+  readonly #flusher: Pick<Flusher, "pace">;
   readonly #onIdle: () => void;
   #queue: Waiting[] = [];
   #bytes = 0;
@@ -29,11 +31,12 @@ export class Inlet {
   /** The log has kept a call for too long, and has it still. */
   #stuck = false;
 
-  constructor(channel: string, context: { log: Log; clock: Clock; limits: Limits; onIdle: () => void }) {
+  constructor(channel: string, context: { log: Log; clock: Clock; limits: Limits; flusher: Pick<Flusher, "pace">; onIdle: () => void }) {
     this.#channel = channel;
     this.#log = context.log;
     this.#clock = context.clock;
     this.#limits = context.limits;
+    this.#flusher = context.flusher;
     this.#onIdle = context.onIdle;
   }
 
@@ -57,6 +60,7 @@ export class Inlet {
 
   async #drain(): Promise<void> {
     while (this.#queue.length > 0) {
+      const startMs = this.#clock.elapsed();
       const taken = this.#queue;
       this.#queue = [];
       this.#bytes = 0;
@@ -71,6 +75,7 @@ export class Inlet {
       }
       cancel();
       this.#stuck = false;
+      await this.#flusher.pace(this.#clock.elapsed() - startMs);
     }
     this.#busy = false;
     this.#onIdle();

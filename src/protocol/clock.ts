@@ -14,6 +14,8 @@ export interface Clock {
   after(delayMs: number, act: () => void): Cancel;
   /** Calls `act` once in a later turn of the event loop, after input that is already waiting was read. */
   soon(act: () => void): void;
+  /** The share of the event loop's time, of late, in which it had work: 0 to 1. Absent where nobody can tell. */
+  busy?(): number;
 }
 
 /** Chance, as the pure rooms see it. */
