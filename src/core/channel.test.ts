@@ -39,6 +39,7 @@ class Room {
       limits: withLimits(limits),
       // one that is never heard: tests flush
       flusher: new Flusher({ ...this.clock, soon: () => undefined }),
+      turns: { next: async () => undefined },
       warn: (sentence) => this.warned.push(sentence),
       onEmpty: () => this.emptied++,
     });

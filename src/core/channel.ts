@@ -15,6 +15,7 @@ import { LogPage, readPage } from "./page.ts";
 import type { Reader, Source } from "./reader.ts";
 import { resume, topOf } from "./resume.ts";
 import { SharedBatch, same, Tail } from "./tail.ts";
+import type { Turns } from "./turns.ts";
 
 /** What a channel needs of the hub. */
 export interface ChannelContext {
@@ -22,6 +23,7 @@ export interface ChannelContext {
   readonly clock: Clock;
   readonly limits: Limits;
   readonly flusher: Flusher;
+  readonly turns: Pick<Turns, "next">;
   readonly warn: (sentence: string) => void;
   /** The last reader has gone. */
   readonly onEmpty: (channel: Channel) => void;
@@ -126,6 +128,10 @@ export class Channel implements Flushable, Source {
     const read = this.#read(position).finally(() => this.#reads.delete(place));
     this.#reads.set(place, read);
     return read;
+  }
+
+  turn(): Promise<void> {
+    return this.#context.turns.next();
   }
 
   /** If the reader's position lies in the tail: writes it what it lacks and takes it into the live set, in this very turn. */

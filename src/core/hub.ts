@@ -18,6 +18,7 @@ import type { Outlet } from "./outlet.ts";
 import { printOf } from "./print.ts";
 import { Reader } from "./reader.ts";
 import { topOf } from "./resume.ts";
+import { Turns } from "./turns.ts";
 
 export interface HubOptions {
   readonly engine: Log;
@@ -72,6 +73,7 @@ export class Hub {
   readonly #options: HubOptions;
   readonly #log: Log;
   readonly #flusher: Flusher;
+  readonly #turns: Turns;
   readonly #channels = new Map<string, Channel>();
   /** Those whose last reader has gone, not long ago. */
   readonly #lingering = new Map<Channel, Cancel>();
@@ -100,6 +102,7 @@ export class Hub {
     this.connections = new Connections(clock, limits, this.gate);
     this.handlers = new Handlers(clock, limits.requestSecondsMax, warn);
     this.#flusher = new Flusher(clock, options.onSlice);
+    this.#turns = new Turns(clock);
   }
 
   get level(): Level {
@@ -293,6 +296,7 @@ export class Hub {
       clock,
       limits,
       flusher: this.#flusher,
+      turns: this.#turns,
       warn: this.#options.warn,
       onEmpty: (empty) => this.#linger(empty),
     });

@@ -46,6 +46,8 @@ class Shelf implements Source {
     return new LogPage(this.name, { head, entries: entries(Math.max(1, position.offset), Math.min(top, position.offset + 2)) });
   }
 
+  async turn(): Promise<void> {}
+
   join(reader: Reader): boolean {
     if (this.ended !== null) {
       reader.refuse(this.ended);

@@ -17,6 +17,8 @@ export interface Source {
   isRetained(position: Position): Promise<boolean>;
   /** The page of the log that a reader at this position must judge. */
   page(position: Position): Promise<LogPage>;
+  /** Resolves when it is this reader's turn to write a page. */
+  turn(): Promise<void>;
   /** If the position lies in the tail: writes what is lacking, and takes the reader into the live set. False if it does not. */
   join(reader: Reader): boolean;
   leave(reader: Reader): void;
@@ -175,6 +177,7 @@ export class Reader implements LiveReader {
   async #readPage(): Promise<boolean> {
     const position = this.position!;
     const page = await this.channel.page(position);
+    await this.channel.turn();
     if (this.state !== "reading") return true;
     this.mustReadLog = false;
     const { gap, entries } = resume(position, page);

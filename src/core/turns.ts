@@ -1,0 +1,30 @@
+import type { Clock } from "../protocol/clock.ts";
+
+/** So many go on in one turn of the event loop: with a page of 128 kB for each, some 2 ms of work. */
+const PER_TURN_MAX = 8;
+
+/**
+ * Whoever has much to catch up with takes turns, so that the live ones wait for a few pages and never for the whole past: a reader that takes 100 MB as
+ * fast as it is given would else keep the event loop until its socket is full, which is megabytes later. First come, first served.
+ */
+export class Turns {
+  readonly #clock: Clock;
+  #waiting: (() => void)[] = [];
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Resolves in a later turn of the event loop. */
+  next(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#waiting.push(resolve) === 1) this.#clock.soon(this.#run);
+    });
+  }
+
+  readonly #run = (): void => {
+    const now = this.#waiting.splice(0, PER_TURN_MAX);
+    if (this.#waiting.length > 0) this.#clock.soon(this.#run);
+    for (const goOn of now) goOn();
+  };
+}
