@@ -36,13 +36,14 @@ type Owned = { [OWNER]: AcceptedSocket };
  * No byte follows a close frame (§5.5.1). Who does not close his half is cut after END_MS_MAX.
  */
 export class AcceptedSocket implements Socket {
+  // What each write looks at stands first
   readonly #sink: Duplex;
-  readonly #pipe: SocketPipe;
-  readonly #receiver: FrameReceiver;
   #written = 0;
-  #paused = false;
   /** A close frame has been sent, or may not be any more. */
   #closing = false;
+  readonly #pipe: SocketPipe;
+  readonly #receiver: FrameReceiver;
+  #paused = false;
 
   /** `head` is what of the socket has been read already. */
   constructor(sink: Duplex, head: Buffer, pipe: SocketPipe, bodyBytesMax: number) {
