@@ -1,11 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { memory } from "../../src/index.ts";
-import { BareLoop, CHANNEL, Crew } from "../support/crew.ts";
+import { BareLoop, CHANNEL } from "../support/crew.ts";
 import { record } from "../support/evidence.ts";
-import { FaultProxy } from "../support/fault-proxy.ts";
 import { offsetOf } from "../support/inbox.ts";
-import { startServer } from "../support/start-server.ts";
 import { until } from "../support/until.ts";
+import { type Scene, scene } from "./scene.ts";
 
 /* Rows N3 and N4: a network that lets nothing through and closes nothing, in both directions or in one. */
 
@@ -33,9 +31,9 @@ describe("A black hole", { concurrent: true }, () => {
         timeout: 30_000 + HOLES * 15_000,
       }, async () => {
         const began = performance.now();
-        await using server = await served();
-        await using proxy = await FaultProxy.open(server.port);
-        using crew = await Crew.meet(server.url);
+        await using stage = await scene({ limits: LIMITS });
+        const { server, proxy, crew } = stage;
+        const pipes = () => [...server.tl.connections()];
         const reader = crew.reader(proxy.url, transport);
         const publisher = crew.client(server.url, "sse");
         const bare = new BareLoop(proxy.url, crew.start);
@@ -49,7 +47,7 @@ describe("A black hole", { concurrent: true }, () => {
           crew.chronicle.fault(`hole ${direction}`);
           const holeAt = performance.now();
           const dead = [...proxy.links];
-          const pipes = server.pipes().filter((pipe) => notices && (direction !== "to the server" || pipe.transport === "websocket"));
+          const lost = pipes().filter((pipe) => notices && (direction !== "to the server" || pipe.transport === "websocket"));
           for (const link of dead) link.set(DIRECTIONS[direction]);
           holes += dead.length;
           // What the reader itself says into the hole is said again, and stored once. (A POST waits 30 s for its answer before that.)
@@ -60,14 +58,14 @@ describe("A black hole", { concurrent: true }, () => {
           await until("it came back by itself", () => reader.counts.reconnects > reconnects);
           worstMs = Math.max(worstMs, performance.now() - holeAt);
           // An event stream is known to be dead once it takes no more (stalledSecondsMax): until then it costs what a socket holds
-          const isFreed = () => !server.pipes().some((pipe) => pipes.includes(pipe));
+          const isFreed = () => !pipes().some((pipe) => lost.includes(pipe));
           const fill = async () => {
-            if (!isFreed() && server.unsent() < BIG.length) await crew.chronicle.publish(CHANNEL, ...server.big());
+            if (!isFreed() && server.unsent() < BIG.length) await publishBig(stage);
             return isFreed();
           };
           await until("the server has freed them", fill, 30_000);
           for (const link of dead) link.cut();
-          await until("the bare loop is back", () => server.pipes().length === 2);
+          await until("the bare loop is back", () => pipes().length === 2);
         }
         const tally = await crew.judge();
         const control = bare.judge(crew);
@@ -86,18 +84,7 @@ describe("A black hole", { concurrent: true }, () => {
   }
 });
 
-async function served() {
-  const server = await startServer(() => memory({ retain: { countMax: 100_000, bytesMax: 1e9 } }), { limits: LIMITS });
-  return {
-    url: server.url,
-    port: Number(new URL(server.url).port),
-    unsent: () => server.unsent(),
-    pipes: () => [...server.tl.connections()],
-    /** A large message, and how to publish it. */
-    big() {
-      const data = { big: BIG, at: performance.now() };
-      return [data, async () => ({ ...(await server.tl.channel(CHANNEL).publish(data)) })] as const;
-    },
-    [Symbol.asyncDispose]: () => server.dispose(),
-  };
+async function publishBig({ server, crew }: Scene): Promise<void> {
+  const data = { big: BIG, at: performance.now() };
+  await crew.chronicle.publish(CHANNEL, data, async () => ({ ...(await server.tl.channel(CHANNEL).publish(data)) }));
 }

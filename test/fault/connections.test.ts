@@ -1,44 +1,25 @@
 import { expect, test } from "vitest";
 import type { Transport } from "../../src/client.ts";
-import { memory } from "../../src/index.ts";
-import { seededRandom } from "../support/clock.ts";
-import { BareLoop, Crew } from "../support/crew.ts";
+import { BareLoop } from "../support/crew.ts";
 import { record } from "../support/evidence.ts";
-import { FaultProxy } from "../support/fault-proxy.ts";
-import { startServer } from "../support/start-server.ts";
 import { until } from "../support/until.ts";
+import { scene } from "./scene.ts";
 
 /* Rows N1, N7 and N8 of the fault matrix: what a network does to connections that stand. */
 
 /** How often each is done; `THROUGHLINE_CUTS=1000` for a night. */
 const CUTS = Number(process.env["THROUGHLINE_CUTS"] ?? 25);
 const EACH: readonly (Transport | "auto")[] = ["sse", "websocket", "long-poll", "auto"];
-const ROOMY = { countMax: 1_000_000, bytesMax: 1e9 };
 const CLEAN = { lost: 0, twice: 0, disordered: 0, untold: 0 };
-
-/** A server, a proxy before it, and people who publish and read through the proxy. */
-async function scene(seed: number) {
-  const server = await startServer(() => memory({ retain: ROOMY }), { limits: { heartbeatSeconds: 0.25 } });
-  const proxy = await FaultProxy.open(Number(new URL(server.url).port), seededRandom(seed).fraction);
-  const crew = await Crew.meet(server.url);
-  return {
-    server,
-    proxy,
-    crew,
-    async [Symbol.asyncDispose]() {
-      crew.close();
-      await proxy.close();
-      await server.dispose();
-    },
-  };
-}
+/** Silence is noticed in two of these. */
+const ALERT = { heartbeatSeconds: 0.25 };
 
 test(`[D2] [D4] [D10] N1: every connection cut ${CUTS} times under load: nothing is lost, twice or out of order, and every client is back within 2 s`, {
   timeout: 30_000 + CUTS * 1_000,
 }, async () => {
   const began = performance.now();
   const seed = Date.now() % 1_000_000;
-  await using stage = await scene(seed);
+  await using stage = await scene({ limits: ALERT, seed });
   const { proxy, crew } = stage;
   const readers = EACH.map((transport) => crew.reader(proxy.url, transport));
   const bare = new BareLoop(proxy.url, crew.start);
@@ -91,7 +72,7 @@ test("[D2] N7: bytes that come late, through a narrow line, in pieces of 1 to 7,
 }, async () => {
   const began = performance.now();
   const seed = Date.now() % 1_000_000;
-  await using stage = await scene(seed);
+  await using stage = await scene({ limits: ALERT, seed });
   const { proxy, crew } = stage;
   const readers = EACH.map((transport) => crew.reader(proxy.url, transport));
   const doubling = new BareLoop(proxy.url, crew.start, "last:20");
@@ -129,7 +110,7 @@ test(`[D2] [D6] N8: a connection that froze and thaws after its client came back
 }, async () => {
   const began = performance.now();
   const seed = Date.now() % 1_000_000;
-  await using stage = await scene(seed);
+  await using stage = await scene({ limits: ALERT, seed });
   const { proxy, crew, server } = stage;
   const reader = crew.reader(proxy.url, "sse");
   const publisher = crew.client(server.url, "websocket");

@@ -3,14 +3,13 @@ import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
 import type { Client } from "../../src/client.ts";
-import { memory } from "../../src/index.ts";
-import { BareLoop, CHANNEL, Crew } from "../support/crew.ts";
+import { BareLoop, CHANNEL, type Crew } from "../support/crew.ts";
 import { record } from "../support/evidence.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
 import { open } from "../support/http.ts";
 import { offsetOf } from "../support/inbox.ts";
-import { startServer } from "../support/start-server.ts";
 import { until } from "../support/until.ts";
+import { scene } from "./scene.ts";
 
 /* Rows C1, C2, H1 and H2: readers that are slow or stand still, and retention that passes them. */
 
@@ -21,29 +20,13 @@ const LARGE = 80_000;
 const MANY = 200;
 const SINK_BYTES_MAX = 262_144;
 
-async function scene(countMax: number) {
-  const server = await startServer(() => memory({ retain: { countMax, bytesMax: 1e9 } }));
-  const proxy = await FaultProxy.open(Number(new URL(server.url).port));
-  const crew = await Crew.meet(server.url);
-  return {
-    server,
-    proxy,
-    crew,
-    async [Symbol.asyncDispose]() {
-      crew.close();
-      await proxy.close();
-      await server.dispose();
-    },
-  };
-}
-
 const seconds = (began: number) => Math.round((performance.now() - began) / 1_000);
 
 test("[D2] [D7] C1, C2: readers that stand still, and slow ones, hold nobody up and cost no queue; later they get everything", {
   timeout: 60_000 + ROUNDS * 20_000,
 }, async () => {
   const began = performance.now();
-  await using stage = await scene(100_000);
+  await using stage = await scene();
   const { crew, proxy, server } = stage;
   const fast = (["sse", "websocket"] as const).map((transport) => crew.reader(server.url, transport));
   const late = watch(fast);
@@ -137,7 +120,7 @@ test(`[D3] H1: retention passes readers that are reading, ${ROUNDS} times: they 
   timeout: 60_000 + ROUNDS * 20_000,
 }, async () => {
   const began = performance.now();
-  await using stage = await scene(30);
+  await using stage = await scene({ countMax: 30 });
   const { crew, proxy, server } = stage;
   const readers = (["sse", "websocket", "sse", "websocket"] as const).map((transport) => crew.reader(proxy.url, transport));
   const bare = new BareLoop(proxy.url, crew.start);
@@ -172,7 +155,7 @@ const BOUNDARIES = 5;
 
 test(`[D3] H2: trimmed exactly at its position a reader resumes without a gap, one before it with one, ${BOUNDARIES} times each over every transport`, async () => {
   const began = performance.now();
-  await using stage = await scene(20);
+  await using stage = await scene({ countMax: 20 });
   const { crew, server } = stage;
   const publisher = crew.client(server.url, "websocket");
   const positions = (await crew.publish(publisher, 25)).map((answer) => answer?.position ?? "");
