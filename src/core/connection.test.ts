@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { type HandClock, handClock } from "../../test/support/clock.ts";
-import type { Sink } from "../../test/support/sink.ts";
+import { Sink } from "../../test/support/sink.ts";
 import { codeOf, Stage } from "../../test/support/stage.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import { type Limits, withLimits } from "../protocol/limits.ts";
@@ -21,14 +21,16 @@ function registry(own: Partial<Limits> = {}, authorize?: Authorize): Connections
   return new Connections(clock, limits, gateWith({ authorize }, limits));
 }
 
-function gateWith(own: Partial<GateOptions>, { gateSecondsMax } = withLimits()): Gate {
-  return new Gate({ authenticate: undefined, authorize: undefined, clock, secondsMax: gateSecondsMax, warn: () => undefined, ...own });
+function gateWith(own: Partial<GateOptions>, { gateSecondsMax, revocationsMax } = withLimits()): Gate {
+  const usual = { authenticate: undefined, authorize: undefined, clock, secondsMax: gateSecondsMax, revocationsMax };
+  return new Gate({ ...usual, warn: () => undefined, ...own });
 }
 
 class Pipe implements Connection {
   readonly transport = "local";
   readonly id: string;
   readonly identity: Identity;
+  asked = 0;
   readonly beats: number[] = [];
   ended: ThroughlineError | null = null;
   all: Reader[] = [];
@@ -210,15 +212,32 @@ describe("connections", () => {
   });
 
   test("[D8] of an identity that was revoked while they were on their way do not get in; who comes afterwards does", async () => {
-    const gate = gateWith({ authenticate: () => ({ id: "ada" }) });
+    const gate = gateWith({});
     const connections = new Connections(clock, withLimits(), gate);
-    const credentials = { token: null, header: () => null, url: "/", address: "" };
-    const early = new Pipe("early", await gate.authenticate(credentials));
-    const other = new Pipe("other", { id: "bob" });
+    const [early, other, late] = ["ada", "bob", "ada"].map((id) => new Pipe("p", { id })) as [Pipe, Pipe, Pipe];
     connections.revoke("ada");
-    const late = new Pipe("late", await gate.authenticate(credentials));
+    late.asked = gate.changes;
     expect([early, other, late].map((pipe) => connections.add(pipe))).toEqual([false, true, true]);
     expect([early, other, late].map((pipe) => pipe.ended?.code)).toEqual(["revoked", undefined, undefined]);
+  });
+
+  test("[D7] [D8] on their way since before revocationsMax others do not get in, revoked or not, and may come back", () => {
+    const gate = gateWith({}, withLimits({ revocationsMax: 3 }));
+    const connections = new Connections(clock, withLimits(), gate);
+    const came = (id: string, asked: number) => {
+      const pipe = new Pipe("p", { id });
+      pipe.asked = asked;
+      connections.add(pipe);
+      return pipe.ended?.code;
+    };
+    for (const id of ["ada", "b", "c"]) connections.revoke(id);
+    expect([came("ada", 0), came("eve", 0)]).toEqual(["revoked", undefined]);
+    // One that is revoked again takes no more room
+    connections.revoke("c");
+    expect([came("ada", 0), came("eve", 0)]).toEqual(["revoked", undefined]);
+    connections.revoke("d");
+    expect([came("ada", 0), came("eve", 0), came("c", 0)]).toEqual(["overloaded", "overloaded", "revoked"]);
+    expect([came("ada", 1), came("ada", gate.changes)]).toEqual([undefined, undefined]);
   });
 
   test("all end when the server stops, each with its own moment to come back, and no other may enter", () => {
@@ -251,6 +270,33 @@ describe("[D8] a review", () => {
     void stage.ask("more", { channel: "b" });
     await stage.calm();
     expect(sinks[1]!.story).not.toContain("1 more");
+  });
+
+  test("asks again for a reader whose permission was asked for before it, and which it did not see, before that one begins", async () => {
+    let allowed = false;
+    const { stage, pipe, sinks } = await stageWith(() => allowed);
+    const { connections, gate } = stage.hub;
+    const [first, second] = sinks.map(() => new Sink());
+    const arrive = async (sink: Sink, channel: string, asked: number) => {
+      const reader = stage.hub.read(channel, sink);
+      const located = stage.hub.locate(reader, { type: "start" });
+      await stage.calm();
+      await located;
+      await connections.recheck(pipe, [reader], asked);
+      reader.begin();
+      await stage.calm();
+    };
+    const before = gate.changes;
+    await stage.publish("a secret");
+    await connections.review();
+    await arrive(first!, "c", before);
+    expect([first!.story, first!.refused?.code]).toEqual([[], "revoked"]);
+    await arrive(second!, "c", gate.changes);
+    expect([second!.story, second!.refused]).toEqual([["subscribed 0", "1 a secret", "live"], null]);
+    allowed = true;
+    const third = new Sink();
+    await arrive(third, "c", before);
+    expect([third.story, third.refused]).toEqual([["subscribed 0", "1 a secret", "live"], null]);
   });
 
   test("asks about the named identity alone", async () => {

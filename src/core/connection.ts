@@ -1,7 +1,7 @@
 import type { Cancel, Clock } from "../protocol/clock.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { Limits } from "../protocol/limits.ts";
-import { type Gate, hasExpired } from "./gate.ts";
+import { type Gate, hasExpired, revoked } from "./gate.ts";
 import type { Identity } from "./identity.ts";
 import type { Reader } from "./reader.ts";
 
@@ -12,6 +12,8 @@ export interface Connection {
   readonly id: string;
   readonly transport: TransportName;
   readonly identity: Identity;
+  /** The changes that the gate had counted when this one began to ask who it is. */
+  readonly asked: number;
   /** Its readers, one per channel. */
   readers(): Iterable<Reader>;
   /** Once per heartbeat: show that we live, and notice that the other end does not. */
@@ -64,7 +66,7 @@ export class Connections {
 
   /** False, and the connection is ended, if it may not enter any more: others may have, or it was revoked, while it was on its way. */
   add(connection: Connection): boolean {
-    const refused = this.#refusal() ?? (this.#gate.wasRevoked(connection.identity) ? revoked() : null);
+    const refused = this.#refusal() ?? this.#gate.refusal(connection.identity, connection.asked);
     if (refused !== null) {
       connection.end(refused);
       return false;
@@ -104,8 +106,17 @@ export class Connections {
     for (const connection of this) if (connection.identity.id === id) connection.end(revoked());
   }
 
-  /** Asks `authorize` again for every live reader (of one identity, if named) and ends those that are refused now. */
+  /**
+   * Asks again for readers that have not begun, if they were allowed after so many changes and there was a review since: it did not see them, as every
+   * later one does. Those that are refused now have ended.
+   */
+  async recheck(connection: Connection, readers: Iterable<Reader>, asked: number): Promise<void> {
+    if (this.#gate.isOvertaken(asked)) await Promise.all([...readers].map((reader) => this.#review(connection, reader)));
+  }
+
+  /** Asks `authorize` again for every live reader (of one identity, if named), and ends those that are refused now; those that are on their way see to it themselves. */
   async review(id?: string): Promise<void> {
+    this.#gate.review();
     const asked: Promise<void>[] = [];
     for (const connection of this) {
       if (id !== undefined && connection.identity.id !== id) continue;
@@ -162,8 +173,4 @@ export class Connections {
     this.#cancelTick = null;
     this.#cancelLook = null;
   }
-}
-
-function revoked(): ThroughlineError {
-  return new ThroughlineError("revoked", "Your access was revoked.");
 }

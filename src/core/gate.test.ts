@@ -11,7 +11,8 @@ const ADA = { id: "ada" };
 function gate(own: Partial<GateOptions>) {
   const clock = handClock();
   const warned: string[] = [];
-  const one = new Gate({ authenticate: undefined, authorize: undefined, clock, secondsMax: 10, warn: (text) => warned.push(text), ...own });
+  const usual = { authenticate: undefined, authorize: undefined, clock, secondsMax: 10, revocationsMax: 10 };
+  const one = new Gate({ ...usual, warn: (text) => warned.push(text), ...own });
   return { gate: one, clock, warned };
 }
 

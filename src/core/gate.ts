@@ -7,11 +7,9 @@ export interface GateOptions {
   readonly authorize: Authorize | undefined;
   readonly clock: Clock;
   readonly secondsMax: number;
+  readonly revocationsMax: number;
   readonly warn: (sentence: string) => void;
 }
-
-/** How long a revocation is remembered: no request that was let in before it is under way any more. */
-const REVOKED_MS = 600_000;
 
 /**
  * The one gate. Every transport, page and post asks here, so the answer cannot differ between them.
@@ -20,21 +18,26 @@ const REVOKED_MS = 600_000;
  */
 export class Gate {
   readonly #options: GateOptions;
-  /** Counted, so that what was asked before one can be told from what was asked after it. */
-  #revocations = 0;
-  readonly #revoked = new Map<string, { readonly number: number; readonly atMs: number }>();
-  /** How many there had been when an identity was asked for last. */
-  readonly #asked = new WeakMap<Identity, number>();
+  /** Revocations and reviews so far: whoever notes it before asking can tell afterwards whether the answer is older than one of them. */
+  #changes = 0;
+  /** The last change that revoked an identity, the oldest first. */
+  readonly #revoked = new Map<string, number>();
+  /** The latest of those that are remembered no more. */
+  #forgotten = 0;
+  #reviewed = 0;
 
   constructor(options: GateOptions) {
     this.#options = options;
+  }
+
+  get changes(): number {
+    return this.#changes;
   }
 
   /** Who is this? Throws `unauthenticated`, `expired`, or `overloaded` if the application does not say in time. */
   async authenticate(credentials: Credentials): Promise<Identity> {
     const { authenticate, clock } = this.#options;
     if (authenticate === undefined) return ANONYMOUS;
-    const revocations = this.#revocations;
     const identity = await this.#inTime("authenticate", () => authenticate(credentials));
     if (identity === null) return ANONYMOUS;
     // Only null is anonymous: a hook that forgets to return refuses.
@@ -43,24 +46,36 @@ export class Gate {
     }
     if (typeof identity.id !== "string") throw this.#failed("authenticate", new TypeError("an identity needs an id, which is a text"));
     if (hasExpired(identity, clock.now())) throw expired();
-    this.#asked.set(identity, Math.max(revocations, this.#asked.get(identity) ?? 0));
     return identity;
   }
 
-  /** Whoever was authenticated as this before now is not let in any more. */
+  /** Whoever began to ask before now, and turns out to be this, is not let in any more. */
   revoke(id: string): void {
-    const atMs = this.#options.clock.elapsed();
-    for (const [other, { atMs: thenMs }] of this.#revoked) {
-      if (atMs - thenMs < REVOKED_MS) break;
-      this.#revoked.delete(other);
-    }
     this.#revoked.delete(id);
-    this.#revoked.set(id, { number: ++this.#revocations, atMs });
+    this.#revoked.set(id, ++this.#changes);
+    if (this.#revoked.size <= this.#options.revocationsMax) return;
+    const [oldest, change] = this.#revoked.entries().next().value as [string, number];
+    this.#revoked.delete(oldest);
+    this.#forgotten = change;
   }
 
-  /** True of an identity that was authenticated before it was revoked: its pipe was on its way meanwhile. */
-  wasRevoked(identity: Identity): boolean {
-    return (this.#revoked.get(identity.id)?.number ?? 0) > (this.#asked.get(identity) ?? Number.POSITIVE_INFINITY);
+  /** Why this identity may not enter, having begun to ask after so many changes: it was revoked since, or nobody remembers whether it was. */
+  refusal({ id }: Identity, asked: number): ThroughlineError | null {
+    if ((this.#revoked.get(id) ?? 0) > asked) return revoked();
+    if (this.#forgotten <= asked) return null;
+    return new ThroughlineError("overloaded", "Permissions changed too often while you were on your way. Come back.", {
+      retryAfterMs: 1_000,
+    });
+  }
+
+  /** A permission to read that was asked for before now is asked for again before it counts. */
+  review(): void {
+    this.#reviewed = ++this.#changes;
+  }
+
+  /** True of what was asked for after so many changes, if there was a review since. */
+  isOvertaken(asked: number): boolean {
+    return this.#reviewed > asked;
   }
 
   /** May this identity do that? Throws, or rejects, with `forbidden`. */
@@ -113,6 +128,10 @@ export class Gate {
 /** True from `expiresAt` on, and always where that is not a number: what cannot be compared must not last for ever. */
 export function hasExpired({ expiresAt }: Identity, nowMs: number): boolean {
   return expiresAt !== undefined && !(expiresAt > nowMs);
+}
+
+export function revoked(): ThroughlineError {
+  return new ThroughlineError("revoked", "Your access was revoked.");
 }
 
 function expired(): ThroughlineError {

@@ -98,6 +98,7 @@ export class Hub {
       authenticate: options.authenticate,
       authorize: options.authorize,
       secondsMax: limits.gateSecondsMax,
+      revocationsMax: limits.revocationsMax,
     });
     this.connections = new Connections(clock, limits, this.gate);
     this.handlers = new Handlers(clock, limits.requestSecondsMax, warn);

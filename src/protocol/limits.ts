@@ -37,6 +37,8 @@ export const LIMITS = {
   requestSecondsMax: 30,
   /** Seconds until an `authenticate` or `authorize` without an answer fails with `overloaded`. */
   gateSecondsMax: 10,
+  /** Revocations that a node remembers, for those who were on their way meanwhile: who began to ask before one that is forgotten gets `overloaded`, and comes back. */
+  revocationsMax: 10_000,
 
   // delivery
   /** Bytes unsent on one socket; beyond, the reader is lagging: it leaves the live set and reads on from the log when the socket drains. */

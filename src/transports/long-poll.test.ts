@@ -16,7 +16,9 @@ test("[D7] a long-poll that is not let in is answered, and leaves no timer", asy
   });
   await hub.close();
   const answers: string[] = [];
-  new PollPipe(hub, { id: "ada" }, (frames) => answers.push(frames)).open(25);
+  const pipe = new PollPipe({ hub, identity: { id: "ada" }, asked: 0 }, (frames) => answers.push(frames));
+  pipe.open();
+  pipe.listen(25);
   expect(answers).toEqual([expect.stringContaining('"code":"restart"')]);
   expect(clock.timers).toBe(0);
 });

@@ -1,5 +1,4 @@
 import type { Connection } from "../core/connection.ts";
-import type { Hub } from "../core/hub.ts";
 import type { Identity } from "../core/identity.ts";
 import type { Codec, Outlet } from "../core/outlet.ts";
 import type { Reader } from "../core/reader.ts";
@@ -9,6 +8,7 @@ import type { ThroughlineError } from "../protocol/error.ts";
 import type { ServerFrame } from "../protocol/frame.ts";
 import { frameJson, messageJson } from "../wire/frame-json.ts";
 import { byeFrame, errorFrame } from "./answer.ts";
+import type { Caller } from "./call.ts";
 import { Pipe } from "./pipe.ts";
 
 /** Frames as JSON texts, gathered into one answer. */
@@ -27,11 +27,13 @@ export class PollPipe extends Pipe {
   readonly #texts: string[] = [];
   readonly #answer: (frames: string) => void;
   #bytes = 0;
-  #answering = false;
+  #isListening = false;
+  /** There is something to answer with. */
+  #isDue = false;
   #cancel: Cancel | null = null;
 
-  constructor(hub: Hub, identity: Identity, answer: (frames: string) => void) {
-    super(hub, identity);
+  constructor(caller: Caller, answer: (frames: string) => void) {
+    super(caller);
     this.#answer = answer;
   }
 
@@ -39,10 +41,17 @@ export class PollPipe extends Pipe {
     return FRAMES_JSON;
   }
 
-  open(waitSeconds: number): void {
+  open(): void {
     this.hub.enter(this);
+  }
+
+  /** Every channel has been begun, or refused: it answers as soon as there is something to say, and after so many seconds. */
+  listen(waitSeconds: number): void {
     // It may not have been let in
-    if (!this.ended) this.#cancel = this.hub.clock.after(waitSeconds * 1_000, () => this.#finish());
+    if (this.ended) return;
+    this.#isListening = true;
+    if (this.#isDue) this.#finishSoon();
+    else this.#cancel = this.hub.clock.after(waitSeconds * 1_000, () => this.#finish());
   }
 
   override full(): boolean {
@@ -54,10 +63,9 @@ export class PollPipe extends Pipe {
       this.#bytes += text.length;
       this.#texts.push(text);
     }
-    if (this.#answering) return;
-    this.#answering = true;
-    // What else this turn brings comes along.
-    this.hub.clock.soon(() => this.#finish());
+    if (this.#isDue) return;
+    this.#isDue = true;
+    if (this.#isListening) this.#finishSoon();
   }
 
   say(frame: ServerFrame): void {
@@ -87,6 +95,11 @@ export class PollPipe extends Pipe {
   protected pulse(): void {}
   protected goodbye(): void {}
 
+  /** What else this turn brings comes along. */
+  #finishSoon(): void {
+    this.hub.clock.soon(() => this.#finish());
+  }
+
   #finish(): void {
     if (this.ended) return;
     this.closed();
@@ -100,6 +113,7 @@ export class Bell implements Outlet, Connection {
   readonly codec: Codec = { shared: false, batch: () => null, frame: () => null };
   readonly id: string;
   readonly identity: Identity;
+  readonly asked: number;
   slot = -1;
   reader: Reader | null = null;
   #rung = false;
@@ -111,9 +125,10 @@ export class Bell implements Outlet, Connection {
     this.#reject = reject;
   });
 
-  constructor(id: string, identity: Identity) {
+  constructor(id: string, identity: Identity, asked: number) {
     this.id = id;
     this.identity = identity;
+    this.asked = asked;
     // Whoever ends it may come before whoever listens
     this.heard.catch(() => undefined);
   }

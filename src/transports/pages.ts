@@ -35,21 +35,23 @@ export async function readPage(call: Call): Promise<void> {
 
 /** A page as soon as there is something on it, or when the time is over. While it waits it is a pipe like any other: what ends those ends it. */
 async function poll(
-  { hub, channel, identity, exchange }: Call,
+  { hub, channel, identity, asked, exchange }: Call,
   start: Start,
   limit: { count: number; bytes: number },
   seconds: number,
 ): Promise<History> {
-  const bell = new Bell(hub.random.letters(12), identity);
+  const bell = new Bell(hub.random.letters(12), identity, asked);
   const reader = hub.read(channel, bell);
   await hub.locate(reader, start);
   const from: Start = { type: "after", position: reader.position! };
   bell.reader = reader;
   hub.enter(bell);
   exchange.onGone(bell.ring);
-  const cancel = hub.clock.after(seconds * 1_000, bell.ring);
-  reader.begin();
+  let cancel = () => {};
   try {
+    await hub.connections.recheck(bell, [reader], asked);
+    cancel = hub.clock.after(seconds * 1_000, bell.ring);
+    reader.begin();
     await bell.heard;
   } finally {
     cancel();

@@ -5,6 +5,7 @@ import type { Codec } from "../core/outlet.ts";
 import type { Reader } from "../core/reader.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { ConnectedFrame, ServerFrame } from "../protocol/frame.ts";
+import type { Caller } from "./call.ts";
 import type { Stream, StreamOwner } from "./exchange.ts";
 
 /** Between these a client comes back after a cut, at its own moment. */
@@ -26,6 +27,7 @@ export abstract class Pipe implements Connection, StreamOwner {
   abstract readonly codec: Codec;
   readonly hub: Hub;
   readonly identity: Identity;
+  readonly asked: number;
   slot = -1;
   /** Its readers: none, one, or several by channel. Most pipes have one, and a Map for it would cost more than the reader. */
   #readers: Reader | Map<string, Reader> | null = null;
@@ -33,9 +35,10 @@ export abstract class Pipe implements Connection, StreamOwner {
   #stalledSent = -1;
   #stalledBeats = 0;
 
-  constructor(hub: Hub, identity: Identity) {
+  constructor({ hub, identity, asked }: Caller) {
     this.hub = hub;
     this.identity = identity;
+    this.asked = asked;
   }
 
   get id(): string {

@@ -1,5 +1,3 @@
-import type { Hub } from "../core/hub.ts";
-import type { Identity } from "../core/identity.ts";
 import type { Codec } from "../core/outlet.ts";
 import type { Entry } from "../protocol/entry.ts";
 import type { ThroughlineError } from "../protocol/error.ts";
@@ -8,6 +6,7 @@ import { formatPosition } from "../protocol/position.ts";
 import { frameSse, HEARTBEAT_SSE, plainBye, plainConnected, plainGap, plainSignal } from "../wire/control.ts";
 import { encodeVector } from "../wire/encode-once.ts";
 import { byeFrame, errorFrame } from "./answer.ts";
+import type { Caller } from "./call.ts";
 import { FRAMES_SSE, PLAIN } from "./codecs.ts";
 import type { Exchange } from "./exchange.ts";
 import { Pipe } from "./pipe.ts";
@@ -105,8 +104,8 @@ export class VectorStream extends EventStream {
   readonly codec: Codec;
   readonly #positions: Map<string, string>;
 
-  constructor(hub: Hub, identity: Identity, channels: readonly string[]) {
-    super(hub, identity);
+  constructor(caller: Caller, channels: readonly string[]) {
+    super(caller);
     this.#positions = new Map(channels.map((channel) => [channel, ""]));
     this.codec = {
       shared: false,

@@ -14,27 +14,31 @@ import { FrameStream, PlainStream, STREAM_HEADERS, VectorStream } from "./sse.ts
 
 /** GET /channels/{name}: one channel as plain events. */
 export async function streamChannel(call: Call): Promise<void> {
-  const { hub, exchange, identity, headers, channel } = call;
+  const { hub, exchange, identity, asked, headers, channel } = call;
   const start = startOf(exchange, "now");
   await hub.gate.authorize(identity, "subscribe", channel);
   if (!admits(call)) return;
-  const pipe = new PlainStream(hub, identity);
+  const pipe = new PlainStream(call);
   const reader = hub.read(channel, pipe);
   await hub.locate(reader, start);
   pipe.keep(reader);
-  if (pipe.open(exchange, varied(headers))) reader.begin();
-  else pipe.closed();
+  if (!pipe.open(exchange, varied(headers))) {
+    pipe.closed();
+    return;
+  }
+  await hub.connections.recheck(pipe, [reader], asked);
+  reader.begin();
 }
 
 /** GET /events: many channels as plain events, with one id that resumes them all. */
 export async function streamChannels(call: Call): Promise<void> {
-  const { hub, exchange, identity, headers } = call;
+  const { hub, exchange, identity, asked, headers } = call;
   const channels = [...new Set(exchange.query.getAll("channel").map((name) => checkChannelName(name, hub.limits)))];
   checkCount(hub, channels.length);
   const starts = startsOf(exchange, channels.length);
   for (const channel of channels) await hub.gate.authorize(identity, "subscribe", channel);
   if (!admits(call)) return;
-  const pipe = new VectorStream(hub, identity, channels);
+  const pipe = new VectorStream(call, channels);
   try {
     for (const [index, channel] of channels.entries()) {
       const reader = hub.read(channel, pipe);
@@ -49,6 +53,7 @@ export async function streamChannels(call: Call): Promise<void> {
     pipe.closed();
     return;
   }
+  await hub.connections.recheck(pipe, pipe.readers(), asked);
   pipe.sayConnected();
   for (const reader of [...pipe.readers()]) reader.begin();
 }
@@ -63,17 +68,17 @@ const ASKED: Shape<Asked> = { name: "string", from: "string?", id: "integer?" };
 
 /** POST /events: many channels as frames, on a stream or, with `wait`, in one answer. A channel that is refused is told so; the others are read. */
 export async function streamFrames(call: Call): Promise<void> {
-  const { hub, exchange, identity, headers } = call;
+  const { hub, exchange, asked, headers } = call;
   const type = mediaType(exchange);
   if (type !== "application/json") throw new ThroughlineError("unsupported_media", "POST /events takes application/json.");
-  const asked = readAsked(readJson(await exchange.body(hub.limits.bodyBytesMax)), hub);
+  const wanted = readAsked(readJson(await exchange.body(hub.limits.bodyBytesMax)), hub);
   hub.connections.admit();
   const wait = exchange.query.get("wait");
   if (wait !== null && !/^\d{1,9}$/.test(wait)) throw new ThroughlineError("bad_request", '"wait" is a whole number of seconds.');
-  const pipe = wait === null ? new FrameStream(hub, identity) : new PollPipe(hub, identity, (frames) => answerFrames(call, frames));
+  const pipe = wait === null ? new FrameStream(call) : new PollPipe(call, (frames) => answerFrames(call, frames));
   const failed = new Map<Asked, ThroughlineError>();
   await Promise.all(
-    asked.map((one) =>
+    wanted.map((one) =>
       prepare(hub, pipe, one).catch((error) =>
         failed.set(
           one,
@@ -84,17 +89,19 @@ export async function streamFrames(call: Call): Promise<void> {
   );
   if (pipe instanceof PollPipe) {
     exchange.onGone(() => pipe.closed());
-    pipe.open(Math.min(Number(wait), hub.limits.waitSecondsMax));
+    pipe.open();
   } else if (pipe.open(exchange, headers)) pipe.sayConnected();
   else {
     pipe.closed();
     return;
   }
-  for (const one of asked) {
+  await hub.connections.recheck(pipe, pipe.readers(), asked);
+  for (const one of wanted) {
     const error = failed.get(one);
     if (error === undefined) pipe.reader(one.name)?.begin(one.id);
     else pipe.say(errorFrame(error, { id: one.id, channel: one.name }));
   }
+  if (pipe instanceof PollPipe) pipe.listen(Math.min(Number(wait), hub.limits.waitSecondsMax));
 }
 
 async function prepare(hub: Hub, pipe: FrameStream | PollPipe, { name, from }: Asked): Promise<void> {

@@ -178,11 +178,13 @@ export class SocketPipe extends Pipe {
       const sentence = `One connection carries at most ${this.hub.limits.connectionChannelsMax} channels. Unsubscribe from one first.`;
       throw new ThroughlineError("too_many_channels", sentence);
     }
+    const asked = this.hub.gate.changes;
     await this.hub.gate.authorize(this.identity, "subscribe", channel);
     if (this.ended) return;
     const reader = this.hub.read(channel, this);
     this.keep(reader);
     await this.hub.locate(reader, start);
+    await this.hub.connections.recheck(this, [reader], asked);
     reader.begin(id);
   }
 

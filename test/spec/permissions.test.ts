@@ -144,6 +144,31 @@ describe("Permissions", () => {
     },
   );
 
+  promise(
+    "[D8] who was on the way in during a review is asked about again, and reads nothing if it is refused now",
+    { on: "one", authenticate: byToken, authorize: slow },
+    async (stage) => {
+      const { connect, publish, server } = stage;
+      const late = server.url;
+      allowed.add(late);
+      const coming = connect({ token: late, from: "start" });
+      coming.catch(() => undefined);
+      await until("it is asked about", () => answers.has(late));
+      // The answer is a yes; but before it is there the application changes its mind
+      allowed.delete(late);
+      await server.tl.review();
+      await publish(1, { token: "ada" });
+      answerTo(late);
+      await until("it is asked about again", () => answers.has(late));
+      answerTo(late);
+      const told = await coming.then(
+        async (reader) => [(await reader.ended(2_000)).code, reader.inbox.waiting],
+        (error) => [error.code, 0],
+      );
+      expect(told).toEqual(["revoked", 0]);
+    },
+  );
+
   describe("[D8] a page of a foreign origin is refused before anything else, whatever it does", () => {
     for (const [method, path] of [
       ["GET", `/channels/${LOBBY}`],
@@ -184,6 +209,20 @@ const allowed = new Set(["ada"]);
 
 function fickle({ identity }: Question): boolean {
   return allowed.has(identity.id);
+}
+
+const answers = new Map<string, () => void>();
+
+/** Decides when it is asked, and says so when it is told to. */
+function slow({ identity, action }: Question): boolean | Promise<boolean> {
+  if (action !== "subscribe") return true;
+  const isAllowed = allowed.has(identity.id);
+  return new Promise((resolve) => answers.set(identity.id, () => resolve(isAllowed)));
+}
+
+function answerTo(identity: string): void {
+  answers.get(identity)?.();
+  answers.delete(identity);
 }
 
 function notB({ action, channel }: Question): boolean {
