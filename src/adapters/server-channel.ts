@@ -75,7 +75,7 @@ export class ServerChannel {
   publish(event: string, data: unknown, options?: PublishOptions): Promise<Receipt>;
   async publish(...args: [data: unknown] | [event: string, data: unknown, options?: PublishOptions | undefined]): Promise<Receipt> {
     const [event, data, { key, text = false } = {}] = args.length === 1 ? [undefined, args[0]] : args;
-    const content = readData({ data, event, ...(text ? { encoding: "text" as const } : {}) });
+    const content = readData({ data, event, ...(text ? { encoding: "text" as const } : {}) }, this.#hub.limits);
     return this.#hub.publish(ANONYMOUS, { channel: this.name, event, key, ...content });
   }
 

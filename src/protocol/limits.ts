@@ -13,6 +13,8 @@ export const LIMITS = {
   keyBytesMax: 128,
   /** Bytes of one message's data: `too_large`. */
   messageBytesMax: 1_048_576,
+  /** How deep the JSON of a body, a frame or a message may nest, the frame itself being one: `bad_json`. */
+  jsonDepthMax: 1_000,
   /** Bytes of one signal's data: `too_large`. */
   signalBytesMax: 16_384,
   /** Envelopes in one POST /publish: `too_large`. */

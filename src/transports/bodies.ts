@@ -1,6 +1,6 @@
 import type { Publication } from "../core/hub.ts";
 import { ThroughlineError } from "../protocol/error.ts";
-import { DEFAULT_EVENT } from "../protocol/message.ts";
+import type { Limits } from "../protocol/limits.ts";
 import { bytesContent, jsonContent, readData, textContent } from "../wire/data.ts";
 import { checkJsonDepth, parseJson } from "../wire/json.ts";
 import { readShape, type Shape } from "../wire/shape.ts";
@@ -28,9 +28,9 @@ export function utf8(bytes: Uint8Array): string {
 }
 
 /** A JSON body. */
-export function readJson(bytes: Uint8Array): unknown {
+export function readJson(bytes: Uint8Array, limits: Limits): unknown {
   const text = utf8(bytes);
-  checkJsonDepth(text);
+  checkJsonDepth(text, limits);
   return parseJson(text);
 }
 
@@ -38,10 +38,15 @@ export function readJson(bytes: Uint8Array): unknown {
 const CURL_DEFAULT = "application/x-www-form-urlencoded";
 
 /** What a plain POST publishes, by its media type (PROTOCOL.md §4.3). */
-export function readBody(type: string, bytes: Uint8Array, event: string | undefined): Pick<Publication, "kind" | "data" | "size"> {
-  if (type === "application/json" || type.endsWith("+json")) return jsonContent(utf8(bytes), event ?? DEFAULT_EVENT);
-  if (type === "" || type === CURL_DEFAULT || type.startsWith("text/")) return textContent(utf8(bytes), event ?? DEFAULT_EVENT);
-  return bytesContent(bytes, event ?? DEFAULT_EVENT);
+export function readBody(
+  type: string,
+  bytes: Uint8Array,
+  event: string | undefined,
+  limits: Limits,
+): Pick<Publication, "kind" | "data" | "size"> {
+  if (type === "application/json" || type.endsWith("+json")) return jsonContent(utf8(bytes), limits, event);
+  if (type === "" || type === CURL_DEFAULT || type.startsWith("text/")) return textContent(utf8(bytes), event);
+  return bytesContent(bytes, event);
 }
 
 interface Envelope {
@@ -55,18 +60,18 @@ interface Envelope {
 const ENVELOPE: Shape<Envelope> = { channel: "string", event: "string?", data: "any", encoding: "string?", key: "string?" };
 
 /** The envelopes of POST /publish, each as a publication or as what is wrong with it. Throws if the body cannot be read at all. */
-export function readEnvelopes(type: string, bytes: Uint8Array, countMax: number): (Publication | ThroughlineError)[] {
-  const values = type === "application/x-ndjson" ? readLines(utf8(bytes)) : [readJson(bytes)].flat(1);
-  if (values.length > countMax) {
+export function readEnvelopes(type: string, bytes: Uint8Array, limits: Limits): (Publication | ThroughlineError)[] {
+  const values = type === "application/x-ndjson" ? readLines(utf8(bytes), limits) : [readJson(bytes, limits)].flat(1);
+  if (values.length > limits.batchCountMax) {
     throw new ThroughlineError(
       "too_large",
-      `The body has ${values.length} envelopes; at most ${countMax} are taken at once. Nothing was stored.`,
+      `The body has ${values.length} envelopes; at most ${limits.batchCountMax} are taken at once. Nothing was stored.`,
     );
   }
-  return values.map(readEnvelope);
+  return values.map((value) => readEnvelope(value, limits));
 }
 
-function readEnvelope(value: unknown): Publication | ThroughlineError {
+function readEnvelope(value: unknown, limits: Limits): Publication | ThroughlineError {
   try {
     if (typeof value !== "object" || value === null)
       throw new ThroughlineError("bad_frame", "An envelope is a JSON object with channel and data.");
@@ -74,19 +79,19 @@ function readEnvelope(value: unknown): Publication | ThroughlineError {
     if (data.encoding !== undefined && data.encoding !== "text" && data.encoding !== "base64") {
       throw new ThroughlineError("bad_frame", 'The field "encoding" of an envelope must be "text" or "base64", or be left out.');
     }
-    return { channel, event, key, ...readData({ ...data, event }) };
+    return { channel, event, key, ...readData({ ...data, event }, limits) };
   } catch (error) {
     if (error instanceof ThroughlineError) return error;
     throw error;
   }
 }
 
-function readLines(text: string): unknown[] {
+function readLines(text: string, limits: Limits): unknown[] {
   const values: unknown[] = [];
   for (const [index, line] of text.split("\n").entries()) {
     if (line.trim() === "") continue;
     try {
-      checkJsonDepth(line);
+      checkJsonDepth(line, limits);
       values.push(parseJson(line));
     } catch (cause) {
       throw new ThroughlineError("bad_json", `Line ${index + 1} of the body is not JSON. Nothing was stored.`, { cause });

@@ -1,6 +1,7 @@
 import type { Receipt } from "../core/hub.ts";
 import { checkChannelName } from "../protocol/channel-name.ts";
 import { ThroughlineError } from "../protocol/error.ts";
+import type { Limits } from "../protocol/limits.ts";
 import { stringifyJson } from "../wire/json.ts";
 import { answer, answerEmpty, answerText, tellable } from "./answer.ts";
 import { mediaType, readBody, readEnvelopes, readJson } from "./bodies.ts";
@@ -15,7 +16,7 @@ export async function publishOne({ hub, exchange, identity, headers, channel }: 
   // Before the body is read: who may not publish need not be listened to.
   await hub.gate.authorize(identity, "publish", channel);
   const bytes = await exchange.body(hub.limits.messageBytesMax);
-  const receipt = await hub.publish(identity, { channel, event, key, ...readBody(type, bytes, event) });
+  const receipt = await hub.publish(identity, { channel, event, key, ...readBody(type, bytes, event, hub.limits) });
   answer(exchange, receipt.duplicate ? 200 : 201, told(receipt), headers);
 }
 
@@ -25,7 +26,7 @@ export async function publishEnvelopes({ hub, exchange, identity, headers }: Cal
   if (type !== "application/json" && type !== "application/x-ndjson") {
     throw new ThroughlineError("unsupported_media", "POST /publish takes application/json or application/x-ndjson.");
   }
-  const envelopes = readEnvelopes(type, await exchange.body(hub.limits.bodyBytesMax), hub.limits.batchCountMax);
+  const envelopes = readEnvelopes(type, await exchange.body(hub.limits.bodyBytesMax), hub.limits);
   // The gate is asked for all of them first: while it thinks about one, a later one must not enter the log before it
   const allowed = await Promise.allSettled(
     envelopes.map(async (envelope) => {
@@ -55,7 +56,7 @@ export async function signal({ hub, exchange, identity, headers, channel }: Call
   if (event === null) throw new ThroughlineError("bad_event", "A signal names its event: /signals/chat/lobby?event=typing.");
   await hub.gate.authorize(identity, "signal", channel);
   // Six bytes of JSON text may stand for one of what it says (\u0041), so the text is given that room and the value is measured.
-  const data = await readValue(exchange, hub.limits.signalBytesMax * 6);
+  const data = await readValue(exchange, hub.limits.signalBytesMax * 6, hub.limits);
   checkSignal(data, hub.limits);
   hub.signal(channel, event, data, identity.id || "~");
   answerEmpty(exchange, 202, headers);
@@ -66,16 +67,16 @@ export async function request({ hub, exchange, identity, headers, channel }: Cal
   const name = exchange.query.get("name");
   if (name === null) throw new ThroughlineError("bad_request", "A request names what it asks: /requests/chat/lobby?name=rename.");
   await hub.gate.authorize(identity, "request", channel);
-  const data = await readValue(exchange, hub.limits.messageBytesMax);
+  const data = await readValue(exchange, hub.limits.messageBytesMax, hub.limits);
   const value = (await hub.handlers.ask(channel, name, data, identity)) ?? null;
   answerText(exchange, 200, stringifyJson(value), headers);
 }
 
-async function readValue(exchange: Call["exchange"], bytesMax: number): Promise<unknown> {
+async function readValue(exchange: Call["exchange"], bytesMax: number, limits: Limits): Promise<unknown> {
   const type = mediaType(exchange);
   if (type !== "application/json" && type !== "") throw new ThroughlineError("unsupported_media", "Send the body as application/json.");
   const bytes = await exchange.body(bytesMax);
-  return bytes.length === 0 ? null : readJson(bytes);
+  return bytes.length === 0 ? null : readJson(bytes, limits);
 }
 
 function told({ position, level, duplicate }: Receipt): object {

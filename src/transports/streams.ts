@@ -71,7 +71,7 @@ export async function streamFrames(call: Call): Promise<void> {
   const { hub, exchange, asked, headers } = call;
   const type = mediaType(exchange);
   if (type !== "application/json") throw new ThroughlineError("unsupported_media", "POST /events takes application/json.");
-  const wanted = readAsked(readJson(await exchange.body(hub.limits.bodyBytesMax)), hub);
+  const wanted = readAsked(readJson(await exchange.body(hub.limits.bodyBytesMax), hub.limits), hub);
   hub.connections.admit();
   const wait = exchange.query.get("wait");
   if (wait !== null && !/^\d{1,9}$/.test(wait)) throw new ThroughlineError("bad_request", '"wait" is a whole number of seconds.');

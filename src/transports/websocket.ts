@@ -4,6 +4,7 @@ import { checkChannelName } from "../protocol/channel-name.ts";
 import { ERRORS, ThroughlineError } from "../protocol/error.ts";
 import type { ClientFrame, PublishFrame, RequestFrame, ServerFrame, SubscribeFrame } from "../protocol/frame.ts";
 import { parseFrom, type Start } from "../protocol/from.ts";
+import type { Limits } from "../protocol/limits.ts";
 import { readClientFrame } from "../wire/client-frame.ts";
 import { frameWebSocket, HEARTBEAT_WEBSOCKET } from "../wire/control.ts";
 import { readData } from "../wire/data.ts";
@@ -97,7 +98,7 @@ export class SocketPipe extends Pipe {
   #receive(data: string | Uint8Array): void {
     let frame: ClientFrame;
     try {
-      frame = typeof data === "string" ? readClientFrame(data) : readBinary(data);
+      frame = typeof data === "string" ? readClientFrame(data, this.hub.limits) : readBinary(data, this.hub.limits);
     } catch (error) {
       this.#refuseFrame(error, data);
       return;
@@ -160,7 +161,7 @@ export class SocketPipe extends Pipe {
 
   #publish(frame: PublishFrame): void | Promise<void> {
     const channel = checkChannelName(frame.channel, this.hub.limits);
-    const publication: Publication = { channel, event: frame.event, key: frame.key, ...readData(frame) };
+    const publication: Publication = { channel, event: frame.event, key: frame.key, ...readData(frame, this.hub.limits) };
     const allowed = this.hub.gate.authorize(this.identity, "publish", channel);
     // The log is not waited for: what follows on this connection stands behind it in the channel's queue.
     return after(allowed, () => {
@@ -234,9 +235,9 @@ export class SocketPipe extends Pipe {
   }
 }
 
-function readBinary(message: Uint8Array): ClientFrame {
+function readBinary(message: Uint8Array, limits: Limits): ClientFrame {
   const { header, bytes } = unpackBinary(message);
-  return readClientFrame(header, bytes);
+  return readClientFrame(header, limits, bytes);
 }
 
 function after(first: void | Promise<void>, then: () => void): void | Promise<void> {

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { ClientFrame } from "../protocol/frame.ts";
+import { LIMITS } from "../protocol/limits.ts";
 import { readClientFrame } from "./client-frame.ts";
 import { frameJson } from "./frame-json.ts";
 
@@ -34,17 +35,17 @@ describe("A frame from a client", () => {
   test("is read as what was written", () => {
     fc.assert(
       fc.property(frame, (written) => {
-        expect(readClientFrame(frameJson(written))).toEqual(written);
+        expect(readClientFrame(frameJson(written), LIMITS)).toEqual(written);
       }),
     );
   });
 
   test.each(["", "{", "nope", '{"type":"ping"', "\u0000"])("that is not JSON is refused: %j", (text) => {
-    expect(() => readClientFrame(text)).toThrow(failure("bad_json"));
+    expect(() => readClientFrame(text, LIMITS)).toThrow(failure("bad_json"));
   });
 
   test.each(["null", "1", '"ping"', "[]", '[{"type":"ping"}]', "true"])("that is no object is refused: %s", (text) => {
-    expect(() => readClientFrame(text)).toThrow(failure("bad_frame", "object"));
+    expect(() => readClientFrame(text, LIMITS)).toThrow(failure("bad_frame", "object"));
   });
 
   test.each([
@@ -56,7 +57,7 @@ describe("A frame from a client", () => {
     '{"__proto__":{"type":"ping"}}',
     '{"type":"heartbeat"}',
   ])("of no type that a client sends is refused: %s", (text) => {
-    expect(() => readClientFrame(text)).toThrow(failure("bad_frame", '"type"'));
+    expect(() => readClientFrame(text, LIMITS)).toThrow(failure("bad_frame", '"type"'));
   });
 
   test.each([
@@ -81,15 +82,15 @@ describe("A frame from a client", () => {
     ["id", '{"type":"request","channel":"a","name":"n","data":1}'],
     ["name", '{"type":"request","id":1,"channel":"a","data":1}'],
   ])("names the field %s that is missing or of another kind: %s", (field, text) => {
-    expect(() => readClientFrame(text)).toThrow(failure("bad_frame", `"${field}"`));
+    expect(() => readClientFrame(text, LIMITS)).toThrow(failure("bad_frame", `"${field}"`));
   });
 
   test("may have null as its data, which is there", () => {
-    expect(readClientFrame('{"type":"publish","channel":"a","data":null}')).toEqual({ type: "publish", channel: "a", data: null });
+    expect(readClientFrame('{"type":"publish","channel":"a","data":null}', LIMITS)).toEqual({ type: "publish", channel: "a", data: null });
   });
 
   test("has nothing in it but what the law names", () => {
-    const read = readClientFrame('{"type":"ping","constructor":1,"__proto__":{"x":1},"identity":"root"}');
+    const read = readClientFrame('{"type":"ping","constructor":1,"__proto__":{"x":1},"identity":"root"}', LIMITS);
     expect(Object.getOwnPropertyNames(read)).toEqual(["type"]);
     expect(Object.getPrototypeOf(read)).toBe(Object.prototype);
   });
@@ -100,8 +101,8 @@ describe("A frame from a client", () => {
       ['{"a":', "}"],
     ] as const) {
       const bomb = `${open.repeat(500_000)}1${close.repeat(500_000)}`;
-      expect(() => readClientFrame(`{"type":"publish","channel":"a","data":${bomb}}`)).toThrow(failure("bad_json"));
-      expect(() => readClientFrame(open.repeat(500_000))).toThrow(failure("bad_json"));
+      expect(() => readClientFrame(`{"type":"publish","channel":"a","data":${bomb}}`, LIMITS)).toThrow(failure("bad_json"));
+      expect(() => readClientFrame(open.repeat(500_000), LIMITS)).toThrow(failure("bad_json"));
     }
   });
 
@@ -135,7 +136,7 @@ describe("A frame from a client", () => {
         ),
         (text) => {
           try {
-            readClientFrame(text);
+            readClientFrame(text, LIMITS);
           } catch (error) {
             expect(error).toMatchObject({ name: "ThroughlineError", code: expect.stringMatching(/^bad_(json|frame)$/) });
           }
@@ -150,7 +151,7 @@ describe("A binary message from a client", () => {
   const bytes = Uint8Array.of(1, 2, 3);
 
   test("is a publish frame whose data is the bytes", () => {
-    expect(readClientFrame('{"type":"publish","channel":"a","id":4}', bytes)).toEqual({
+    expect(readClientFrame('{"type":"publish","channel":"a","id":4}', LIMITS, bytes)).toEqual({
       type: "publish",
       channel: "a",
       id: 4,
@@ -159,9 +160,9 @@ describe("A binary message from a client", () => {
   });
 
   test("of any other type, or with an encoding, is refused", () => {
-    expect(() => readClientFrame('{"type":"signal","channel":"a","event":"e"}', bytes)).toThrow(failure("bad_frame", "publish"));
-    expect(() => readClientFrame('{"type":"ping"}', bytes)).toThrow(failure("bad_frame", "publish"));
-    expect(() => readClientFrame('{"type":"publish","channel":"a","encoding":"base64"}', bytes)).toThrow(
+    expect(() => readClientFrame('{"type":"signal","channel":"a","event":"e"}', LIMITS, bytes)).toThrow(failure("bad_frame", "publish"));
+    expect(() => readClientFrame('{"type":"ping"}', LIMITS, bytes)).toThrow(failure("bad_frame", "publish"));
+    expect(() => readClientFrame('{"type":"publish","channel":"a","encoding":"base64"}', LIMITS, bytes)).toThrow(
       failure("bad_frame", '"encoding"'),
     );
   });

@@ -1,5 +1,6 @@
 import { ThroughlineError } from "../protocol/error.ts";
 import type { ClientFrame } from "../protocol/frame.ts";
+import type { Limits } from "../protocol/limits.ts";
 import { checkJsonDepth } from "./json.ts";
 import { ownField, readObject, readShape, type Shape } from "./shape.ts";
 
@@ -17,8 +18,8 @@ const SHAPES: { readonly [Type in ClientFrame["type"]]: Shape<Extract<ClientFram
  * are only strings here; the core knows what they must look like. `bytes` are those of a binary message, `text` then its header.
  * Throws `bad_json` or `bad_frame`.
  */
-export function readClientFrame(text: string, bytes?: Uint8Array): ClientFrame {
-  checkJsonDepth(text);
+export function readClientFrame(text: string, limits: Pick<Limits, "jsonDepthMax">, bytes?: Uint8Array): ClientFrame {
+  checkJsonDepth(text, limits);
   const source = readObject(text);
   const type = ownField(source, "type");
   if (typeof type !== "string" || !Object.hasOwn(SHAPES, type)) {

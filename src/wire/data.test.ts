@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { LIMITS } from "../protocol/limits.ts";
 import { encodeBase64 } from "./base64.ts";
 import { bytesContent, entryValue, jsonContent, messageValue, readData, textContent } from "./data.ts";
-import { JSON_DEPTH_MAX } from "./json.ts";
 
 const failure = (code: string) => expect.objectContaining({ name: "ThroughlineError", code });
 const anyText = fc.string({
@@ -14,16 +14,16 @@ describe("Data that is published", () => {
   test("is JSON unless it says otherwise, and is the same value for the application that reads it", () => {
     fc.assert(
       fc.property(fc.jsonValue(), (data) => {
-        expect(entryValue(readData({ data }))).toEqual(JSON.parse(JSON.stringify(data)));
+        expect(entryValue(readData({ data }, LIMITS))).toEqual(JSON.parse(JSON.stringify(data)));
       }),
     );
-    expect(readData({ data: "7" })).toEqual({ kind: "json", data: '"7"', size: 10 });
+    expect(readData({ data: "7" }, LIMITS)).toEqual({ kind: "json", data: '"7"', size: 10 });
   });
 
   test("is text with encoding text; a lone surrogate becomes U+FFFD at the door", () => {
     fc.assert(
       fc.property(anyText, (data) => {
-        const content = readData({ data, encoding: "text" });
+        const content = readData({ data, encoding: "text" }, LIMITS);
         expect(content.kind).toBe("text");
         expect(entryValue(content)).toBe(new TextDecoder("utf-8", { ignoreBOM: true }).decode(new TextEncoder().encode(data)));
       }),
@@ -34,8 +34,8 @@ describe("Data that is published", () => {
     fc.assert(
       fc.property(fc.uint8Array(), (bytes) => {
         const content = { kind: "bytes", data: bytes, size: bytes.length + 5 };
-        expect(readData({ data: encodeBase64(bytes), encoding: "base64", event: "order" })).toEqual(content);
-        expect(readData({ data: bytes, event: "order" })).toEqual(content);
+        expect(readData({ data: encodeBase64(bytes), encoding: "base64", event: "order" }, LIMITS)).toEqual(content);
+        expect(readData({ data: bytes, event: "order" }, LIMITS)).toEqual(content);
       }),
     );
   });
@@ -43,35 +43,35 @@ describe("Data that is published", () => {
   test("has the size of its data and its event as UTF-8", () => {
     fc.assert(
       fc.property(anyText, anyText, (data, event) => {
-        expect(readData({ data, encoding: "text", event }).size).toBe(utf8(data) + utf8(event));
-        expect(readData({ data, event }).size).toBe(utf8(JSON.stringify(data)) + utf8(event));
+        expect(readData({ data, encoding: "text", event }, LIMITS).size).toBe(utf8(data) + utf8(event));
+        expect(readData({ data, event }, LIMITS).size).toBe(utf8(JSON.stringify(data)) + utf8(event));
       }),
     );
   });
 
   test("is refused where its encoding does not fit: bad_frame", () => {
-    expect(() => readData({ data: 1, encoding: "text" })).toThrow(failure("bad_frame"));
-    expect(() => readData({ data: null, encoding: "base64" })).toThrow(failure("bad_frame"));
-    expect(() => readData({ data: "QQ", encoding: "base64" })).toThrow(failure("bad_frame"));
-    expect(() => readData({ data: new Uint8Array(1), encoding: "base64" })).toThrow(failure("bad_frame"));
+    expect(() => readData({ data: 1, encoding: "text" }, LIMITS)).toThrow(failure("bad_frame"));
+    expect(() => readData({ data: null, encoding: "base64" }, LIMITS)).toThrow(failure("bad_frame"));
+    expect(() => readData({ data: "QQ", encoding: "base64" }, LIMITS)).toThrow(failure("bad_frame"));
+    expect(() => readData({ data: new Uint8Array(1), encoding: "base64" }, LIMITS)).toThrow(failure("bad_frame"));
   });
 
   test("is refused where JSON cannot hold it, or nests too deep: bad_json", () => {
-    expect(() => readData({ data: undefined })).toThrow(failure("bad_json"));
-    const deep = `${"[".repeat(JSON_DEPTH_MAX + 1)}${"]".repeat(JSON_DEPTH_MAX + 1)}`;
-    expect(() => readData({ data: JSON.parse(deep) })).toThrow(failure("bad_json"));
-    expect(() => jsonContent(deep)).toThrow(failure("bad_json"));
-    expect(() => jsonContent("{")).toThrow(failure("bad_json"));
+    expect(() => readData({ data: undefined }, LIMITS)).toThrow(failure("bad_json"));
+    const deep = `${"[".repeat(LIMITS.jsonDepthMax + 1)}${"]".repeat(LIMITS.jsonDepthMax + 1)}`;
+    expect(() => readData({ data: JSON.parse(deep) }, LIMITS)).toThrow(failure("bad_json"));
+    expect(() => jsonContent(deep, LIMITS)).toThrow(failure("bad_json"));
+    expect(() => jsonContent("{", LIMITS)).toThrow(failure("bad_json"));
   });
 
   test("as JSON text is kept as it was written, but for the space around it", () => {
-    expect(jsonContent(' \r\n{"n": 1.0,\n "n": 12345678901234567890}\n').data).toBe('{"n": 1.0,\n "n": 12345678901234567890}');
+    expect(jsonContent(' \r\n{"n": 1.0,\n "n": 12345678901234567890}\n', LIMITS).data).toBe('{"n": 1.0,\n "n": 12345678901234567890}');
   });
 
   test("keeps a key named __proto__ as a key", () => {
     const data = JSON.parse('{"__proto__":{"admin":true}}');
-    expect(readData({ data }).data).toBe('{"__proto__":{"admin":true}}');
-    expect((entryValue(readData({ data })) as { admin?: boolean }).admin).toBeUndefined();
+    expect(readData({ data }, LIMITS).data).toBe('{"__proto__":{"admin":true}}');
+    expect((entryValue(readData({ data }, LIMITS)) as { admin?: boolean }).admin).toBeUndefined();
   });
 
   test("as bytes is a copy, so that its publisher may use the buffer again", () => {

@@ -1,6 +1,7 @@
 import type { Entry } from "../protocol/entry.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { MessageFrame, PublishFrame } from "../protocol/frame.ts";
+import type { Limits } from "../protocol/limits.ts";
 import { DEFAULT_EVENT, utf8Length } from "../protocol/message.ts";
 import { decodeBase64 } from "./base64.ts";
 import { checkJsonDepth, parseJson, stringifyJson } from "./json.ts";
@@ -18,16 +19,16 @@ export interface Published extends Pick<PublishFrame, "data" | "encoding"> {
  * Data as it is published, as data that the log holds: bytes as bytes, everything else as JSON, unless `encoding` says otherwise.
  * Throws `bad_frame` where `encoding` and data disagree, `bad_json` for what JSON cannot hold.
  *
- * @example readData({ event: "order", data: { total: 12 } }) // { kind: "json", data: '{"total":12}', size: 17 }
+ * @example readData({ event: "order", data: { total: 12 } }, hub.limits) // { kind: "json", data: '{"total":12}', size: 17 }
  */
-export function readData({ data, encoding, event = DEFAULT_EVENT }: Published): Content {
+export function readData({ data, encoding, event = DEFAULT_EVENT }: Published, limits: Pick<Limits, "jsonDepthMax">): Content {
   if (data instanceof Uint8Array) {
     if (encoding !== undefined) throw new ThroughlineError("bad_frame", "Data that comes as bytes must not name an encoding.");
     return bytesContent(data, event);
   }
   if (encoding === undefined) {
     const text = stringifyJson(data);
-    checkJsonDepth(text);
+    checkJsonDepth(text, limits);
     return sized("json", text, event);
   }
   if (typeof data !== "string") throw new ThroughlineError("bad_frame", `With encoding "${encoding}" data must be a string.`);
@@ -37,8 +38,8 @@ export function readData({ data, encoding, event = DEFAULT_EVENT }: Published): 
 }
 
 /** A JSON text as it was POSTed: checked, and kept as it stands but for the space around it. Throws `bad_json`. */
-export function jsonContent(text: string, event: string = DEFAULT_EVENT): Content {
-  checkJsonDepth(text);
+export function jsonContent(text: string, limits: Pick<Limits, "jsonDepthMax">, event: string = DEFAULT_EVENT): Content {
+  checkJsonDepth(text, limits);
   parseJson(text);
   return sized("json", text.trim(), event);
 }

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import * as ws from "ws";
 import type { Batch, Entry } from "../protocol/entry.ts";
 import type { MessageFrame } from "../protocol/frame.ts";
+import { LIMITS } from "../protocol/limits.ts";
 import { formatPosition } from "../protocol/position.ts";
 import { decodeBase64 } from "./base64.ts";
 import { entryValue, jsonContent, messageValue, readData } from "./data.ts";
@@ -49,11 +50,11 @@ const spacedJson = fc
   .tuple(fc.jsonValue(), fc.constantFrom("\n", "\r\n", "\r", " \n\n\t"))
   .map(([value, space]) => JSON.stringify(value, null, 1).replaceAll("\n", space));
 const content = fc.oneof(
-  hostile.map((data) => readData({ data })),
-  fc.jsonValue().map((data) => readData({ data })),
-  spacedJson.map((text) => jsonContent(text)),
-  hostile.map((data) => readData({ data, encoding: "text" })),
-  fc.uint8Array({ maxLength: 40 }).map((data) => readData({ data })),
+  hostile.map((data) => readData({ data }, LIMITS)),
+  fc.jsonValue().map((data) => readData({ data }, LIMITS)),
+  spacedJson.map((text) => jsonContent(text, LIMITS)),
+  hostile.map((data) => readData({ data, encoding: "text" }, LIMITS)),
+  fc.uint8Array({ maxLength: 40 }).map((data) => readData({ data }, LIMITS)),
 );
 const event = fc.oneof(fc.constant("message"), fc.constantFrom("order", " x", "é😀", "data", 'a"b\\'));
 const entries = fc.tuple(fc.nat(1e9), fc.array(fc.tuple(content, event), { minLength: 1, maxLength: 6 })).map(([first, list]): Entry[] =>
@@ -193,7 +194,13 @@ describe("A batch as WebSocket messages", () => {
   test("has the right head at every length, in ASCII and beyond it", () => {
     const texts = ["x", "é", "日", "😀"].flatMap((unit) => [...Array(140).keys(), 65400, 65536].map((count) => unit.repeat(count)));
     const list = texts.map(
-      (data, index): Entry => ({ offset: index, tag: "f3Zk9dQ1", at: 1, event: "message", ...readData({ data, encoding: "text" }) }),
+      (data, index): Entry => ({
+        offset: index,
+        tag: "f3Zk9dQ1",
+        at: 1,
+        event: "message",
+        ...readData({ data, encoding: "text" }, LIMITS),
+      }),
     );
     const frames = webSocketMessages([encodeFramesWebSocket({ channel: CHANNEL, epoch: EPOCH, entries: list })]).map(frameOf);
     expect(frames.map((frame) => (frame as MessageFrame).data === texts[Number.parseInt((frame as MessageFrame).id, 10)])).toEqual(
@@ -232,9 +239,9 @@ describe("A batch on a stream of many channels", () => {
 describe("A batch of any codec", () => {
   const large = ["x", "é", "日\r\n", "\n"].flatMap((unit) => {
     const text = unit.repeat((1 << 20) / new TextEncoder().encode(unit).length);
-    return [readData({ data: text }), readData({ data: text, encoding: "text" })];
+    return [readData({ data: text }, LIMITS), readData({ data: text, encoding: "text" }, LIMITS)];
   });
-  const contents = [...large, readData({ data: new Uint8Array(1 << 20).fill(0x0a) })];
+  const contents = [...large, readData({ data: new Uint8Array(1 << 20).fill(0x0a) }, LIMITS)];
   const list = contents.map((each, index): Entry => ({ offset: index + 1, tag: "f3Zk9dQ1", at: 1, event: "message", ...each }));
   const sent: Batch = { channel: CHANNEL, epoch: EPOCH, entries: list };
   // In pieces of 64 kB, as sockets give them
@@ -266,7 +273,7 @@ describe("A batch of any codec", () => {
   });
 
   test("is bytes of its own, which encoding the next batch leaves alone", () => {
-    const small = [readData({ data: "first" }), readData({ data: Uint8Array.of(1) })];
+    const small = [readData({ data: "first" }, LIMITS), readData({ data: Uint8Array.of(1) }, LIMITS)];
     const next = small.map((each, index): Entry => ({ offset: index + 1, tag: "f3Zk9dQ1", at: 1, event: "message", ...each }));
     for (const encode of [encodePlain, encodeFramesSse, encodeFramesWebSocket]) {
       const first = encode({ ...sent, entries: next });

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { checkJsonDepth, JSON_DEPTH_MAX, parseJson, stringifyJson } from "./json.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import { checkJsonDepth, parseJson, stringifyJson } from "./json.ts";
 
 const badJson = expect.objectContaining({ name: "ThroughlineError", code: "bad_json" });
 const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
@@ -38,16 +39,18 @@ describe("JSON", () => {
 
 describe("The depth of JSON", () => {
   test("is refused beyond its bound, and only there", () => {
-    expect(() => checkJsonDepth(nested(JSON_DEPTH_MAX))).not.toThrow();
-    expect(() => checkJsonDepth(nested(JSON_DEPTH_MAX + 1))).toThrow(badJson);
-    expect(() => checkJsonDepth(`${'{"a":'.repeat(JSON_DEPTH_MAX + 1)}1${"}".repeat(JSON_DEPTH_MAX + 1)}`)).toThrow(badJson);
-    expect(() => checkJsonDepth("[".repeat(5_000_000))).toThrow(badJson);
+    expect(() => checkJsonDepth(nested(LIMITS.jsonDepthMax), LIMITS)).not.toThrow();
+    expect(() => checkJsonDepth(nested(LIMITS.jsonDepthMax + 1), LIMITS)).toThrow(badJson);
+    expect(() => checkJsonDepth(`${'{"a":'.repeat(LIMITS.jsonDepthMax + 1)}1${"}".repeat(LIMITS.jsonDepthMax + 1)}`, LIMITS)).toThrow(
+      badJson,
+    );
+    expect(() => checkJsonDepth("[".repeat(5_000_000), LIMITS)).toThrow(badJson);
   });
 
   test("does not count siblings, nor brackets in strings", () => {
-    expect(() => checkJsonDepth(`[${"[],".repeat(5000)}[]]`)).not.toThrow();
-    expect(() => checkJsonDepth(JSON.stringify("[".repeat(5000)))).not.toThrow();
-    expect(() => checkJsonDepth(JSON.stringify(`\\"${"[{".repeat(5000)}\\`))).not.toThrow();
-    expect(() => checkJsonDepth(`["\\\\",${nested(JSON_DEPTH_MAX)}]`)).toThrow(badJson);
+    expect(() => checkJsonDepth(`[${"[],".repeat(5000)}[]]`, LIMITS)).not.toThrow();
+    expect(() => checkJsonDepth(JSON.stringify("[".repeat(5000)), LIMITS)).not.toThrow();
+    expect(() => checkJsonDepth(JSON.stringify(`\\"${"[{".repeat(5000)}\\`), LIMITS)).not.toThrow();
+    expect(() => checkJsonDepth(`["\\\\",${nested(LIMITS.jsonDepthMax)}]`, LIMITS)).toThrow(badJson);
   });
 });

@@ -1,10 +1,5 @@
 import { ThroughlineError } from "../protocol/error.ts";
-
-/**
- * How deep JSON may nest. Parsers on the other side stop somewhere (serde_json at 128, Jackson at 1,000), and `JSON.stringify` overflows
- * the stack at several thousand, at a depth that varies with the caller: a fixed bound makes the same text pass, or not, everywhere.
- */
-export const JSON_DEPTH_MAX = 1_000;
+import type { Limits } from "../protocol/limits.ts";
 
 /** The JSON text of a value from JavaScript. Throws `bad_json` for what JSON cannot hold: undefined, a function, a BigInt, a circle. */
 export function stringifyJson(value: unknown): string {
@@ -28,11 +23,14 @@ export function parseJson(text: string): unknown {
 }
 
 /**
- * Refuses with `bad_json` what nests deeper than JSON_DEPTH_MAX, by counting brackets outside strings. For text from outside, before it
+ * Refuses with `bad_json` what nests deeper than `jsonDepthMax`, by counting brackets outside strings. For text from outside, before it
  * is parsed. What is too short to nest so deep, which is nearly everything, is not even read.
+ *
+ * Parsers on the other side stop somewhere (serde_json at 128, Jackson at 1,000), and `JSON.stringify` overflows the stack at several thousand, at a
+ * depth that varies with the caller: a fixed bound makes the same text pass, or not, everywhere.
  */
-export function checkJsonDepth(text: string): void {
-  if (text.length < 2 * JSON_DEPTH_MAX) return;
+export function checkJsonDepth(text: string, { jsonDepthMax }: Pick<Limits, "jsonDepthMax">): void {
+  if (text.length < 2 * jsonDepthMax) return;
   let depth = 0;
   let inString = false;
   for (let index = 0; index < text.length; index++) {
@@ -41,7 +39,7 @@ export function checkJsonDepth(text: string): void {
     else if (inString) {
       if (unit === BACKSLASH) index++;
     } else if (unit === OPEN_ARRAY || unit === OPEN_OBJECT) {
-      if (++depth > JSON_DEPTH_MAX) throw new ThroughlineError("bad_json", `JSON may nest ${JSON_DEPTH_MAX} deep, and this nests deeper.`);
+      if (++depth > jsonDepthMax) throw new ThroughlineError("bad_json", `JSON may nest ${jsonDepthMax} deep, and this nests deeper.`);
     } else if (unit === CLOSE_ARRAY || unit === CLOSE_OBJECT) depth--;
   }
 }

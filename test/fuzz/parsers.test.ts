@@ -7,6 +7,7 @@ import { checkChannelName } from "../../src/protocol/channel-name.ts";
 import { ThroughlineError } from "../../src/protocol/error.ts";
 import type { ClientFrame, ServerFrame } from "../../src/protocol/frame.ts";
 import { formatFrom, parseFrom } from "../../src/protocol/from.ts";
+import { LIMITS } from "../../src/protocol/limits.ts";
 import { checkEvent, checkKey } from "../../src/protocol/message.ts";
 import { formatPosition, parsePosition, readPosition } from "../../src/protocol/position.ts";
 import { readBody, readEnvelopes, readJson } from "../../src/transports/bodies.ts";
@@ -122,13 +123,13 @@ describe("Frames", () => {
         fc.property(clientFrame, mutantSeed, (frame, seed) => {
           done["frames"]! += 2;
           const text = frameJson(frame as ClientFrame);
-          expect(frameJson(readClientFrame(text))).toBe(text);
-          const read = refused(() => readClientFrame(mutant(text, seed)), /^bad_(json|frame)$/);
+          expect(frameJson(readClientFrame(text, LIMITS))).toBe(text);
+          const read = refused(() => readClientFrame(mutant(text, seed), LIMITS), /^bad_(json|frame)$/);
           if (read === null) return;
           expect(Object.getPrototypeOf(read.value)).toBe(Object.prototype);
           expect(["subscribe", "unsubscribe", "publish", "signal", "request", "ping"]).toContain(read.value.type);
           const { value } = read;
-          if (value.type === "publish") refused(() => readData(value), /^bad_(json|frame)$/);
+          if (value.type === "publish") refused(() => readData(value, LIMITS), /^bad_(json|frame)$/);
         }),
         runs(0.25),
       );
@@ -147,7 +148,7 @@ describe("Frames", () => {
         const parts = refused(() => unpackBinary(message), /^bad_frame$/);
         if (parts === null) return;
         expect(parts.value.bytes.length).toBeLessThanOrEqual(message.length - 4);
-        refused(() => readClientFrame(parts.value.header, parts.value.bytes), /^bad_(json|frame)$/);
+        refused(() => readClientFrame(parts.value.header, LIMITS, parts.value.bytes), /^bad_(json|frame)$/);
       }),
       runs(0.125),
     );
@@ -274,9 +275,9 @@ describe("Bodies", () => {
       fc.property(fc.constantFrom(...requests), mutantSeed, fc.constantFrom(...types), (text, seed, type) => {
         done["bodies"]!++;
         const bytes = Buffer.from(mutate(text, seededRandom(seed), requests), "latin1");
-        refused(() => readBody(type, bytes, undefined), /^bad_(json|request)$/);
-        refused(() => readJson(bytes), /^bad_(json|request)$/);
-        const envelopes = refused(() => readEnvelopes(type, bytes, 10), /^(bad_(json|request)|too_large)$/);
+        refused(() => readBody(type, bytes, undefined, LIMITS), /^bad_(json|request)$/);
+        refused(() => readJson(bytes, LIMITS), /^bad_(json|request)$/);
+        const envelopes = refused(() => readEnvelopes(type, bytes, { ...LIMITS, batchCountMax: 10 }), /^(bad_(json|request)|too_large)$/);
         for (const one of envelopes?.value ?? []) {
           if (one instanceof ThroughlineError) expect(one.code).toMatch(/^bad_(json|frame)$/);
           else expect(typeof one.channel).toBe("string");

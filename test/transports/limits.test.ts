@@ -18,6 +18,18 @@ function post(body: unknown): RequestInit {
   return { method: "POST", headers: JSON_TYPE, body: JSON.stringify(body) };
 }
 
+/** An array in an array, so many deep. */
+function nested(depth: number): unknown {
+  return JSON.parse("[".repeat(depth) + "]".repeat(depth));
+}
+
+/** What a publish over this WebSocket is answered, as a status and a code. */
+async function sent(client: FrameClient, data: unknown): Promise<[status: number, code: string]> {
+  client.send({ type: "publish", channel: "a", id: 1, data });
+  const answer = await client.next();
+  return answer["type"] === "ack" ? [201, ""] : [400, String(answer["code"])];
+}
+
 describe("Limits of names and sizes", () => {
   test("[D7] channelNameCharsMax: a longer name is bad_channel, each way in", async () => {
     const { ask, socketUrl } = await run(nodeHost, { limits: { channelNameCharsMax: 5 } });
@@ -76,6 +88,29 @@ describe("Limits of names and sizes", () => {
       expect([result.error?.code, answer["code"]]).toEqual(status === 201 ? [undefined, undefined] : ["too_large", "too_large"]);
     }
     expect((await tl.channel("a").history()).messages).toHaveLength(3);
+  });
+
+  test("[D7] jsonDepthMax: JSON that nests deeper is bad_json, each way in, and as deep is taken, each way in", async () => {
+    const { ask, socketUrl, tl } = await run(nodeHost, { limits: { jsonDepthMax: 4 } });
+    tl.handle("a", "echo", ({ data }) => data);
+    const client = await FrameClient.open(socketUrl("/socket"));
+    await client.next("connected");
+    const ways: [own: number, way: (data: unknown) => Promise<[number, string]>][] = [
+      [0, (data) => told(ask("/channels/a", post(data)))],
+      [0, (data) => told(ask("/signals/a?event=x", post(data)))],
+      [0, (data) => told(ask("/requests/a?name=echo", post(data)))],
+      [2, (data) => told(ask("/publish", post([{ channel: "a", data }])))],
+      [1, (data) => told(ask("/publish", { ...post({ channel: "a", data }), headers: { "content-type": "application/x-ndjson" } }))],
+      [3, (data) => told(ask("/events?wait=0", post({ channels: [{ name: "a", unknown: data }] })))],
+      [1, async (data) => sent(client, data)],
+    ];
+    for (const [own, way] of ways) {
+      const [allowed] = await way(nested(4 - own));
+      expect([way.toString(), allowed < 300]).toEqual([way.toString(), true]);
+      expect([way.toString(), ...(await way(nested(5 - own)))]).toEqual([way.toString(), 400, "bad_json"]);
+    }
+    await expect(tl.channel("a").publish(nested(5))).rejects.toMatchObject({ code: "bad_json" });
+    expect((await tl.channel("a").publish(nested(4))).position).toMatch(/\.000/);
   });
 
   test("[D7] signalBytesMax: larger data is too_large, each way in", async () => {
