@@ -11,6 +11,7 @@ import { Flusher } from "./flusher.ts";
 import type { PageLimit } from "./log.ts";
 import { Reader } from "./reader.ts";
 import { topOf } from "./resume.ts";
+import { SharedReads } from "./shared-reads.ts";
 
 /** What one write costs, in milliseconds: a slice of 4 ms has 16 of them. */
 const WRITE_MS = 0.25;
@@ -25,6 +26,8 @@ class Room {
   readonly channel: Channel;
   emptied = 0;
   workedMs = 0;
+  /** Nobody asks so soon after another that their reads are shared. */
+  askedMs = 0;
   #made = 0;
 
   constructor(limits: Partial<Limits> = {}) {
@@ -35,6 +38,7 @@ class Room {
     };
     this.channel = new Channel("c", {
       log: this.log,
+      reads: new SharedReads(this.log, { ...this.clock, soon: (act) => void setImmediate(act), elapsed: () => (this.askedMs += 10) }),
       clock: { ...this.clock, elapsed: () => this.workedMs },
       limits: withLimits(limits),
       // one that is never heard: tests flush

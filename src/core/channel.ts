@@ -20,6 +20,8 @@ import type { Turns } from "./turns.ts";
 /** What a channel needs of the hub. */
 export interface ChannelContext {
   readonly log: Log;
+  /** The same log, for what many readers ask alike when they come. */
+  readonly reads: Pick<Log, "read">;
   readonly clock: Clock;
   readonly limits: Limits;
   readonly flusher: Flusher;
@@ -103,13 +105,13 @@ export class Channel implements Flushable, Source {
   async locate(start: Start): Promise<Position> {
     await this.open();
     if (this.#ended !== null) throw this.#ended;
-    return start.type === "now" ? this.head : locate(this.#context.log, this.name, start);
+    return start.type === "now" ? this.head : locate(this.#context.reads, this.name, start);
   }
 
   async isRetained(position: Position): Promise<boolean> {
     if (position.offset >= this.head.offset) return true;
     try {
-      const { head } = await this.#context.log.read(this.name, Number.MAX_SAFE_INTEGER, { count: 0, bytes: 0 });
+      const { head } = await this.#context.reads.read(this.name, Number.MAX_SAFE_INTEGER, { count: 0, bytes: 0 });
       return head === null || position.offset >= head.first - 1;
     } catch {
       // Not known: the reader asks the log for a page, again and again if it must, and that is where a failing log is told of.

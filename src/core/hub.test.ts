@@ -3,6 +3,7 @@ import { Sink } from "../../test/support/sink.ts";
 import { codeOf, Stage } from "../../test/support/stage.ts";
 import { memory } from "../engines/memory/memory.ts";
 import { ThroughlineError } from "../protocol/error.ts";
+import { parseFrom } from "../protocol/from.ts";
 import { readPosition } from "../protocol/position.ts";
 import type { Receipt } from "./hub.ts";
 import type { Log, LogContext, Notice } from "./log.ts";
@@ -171,6 +172,38 @@ describe("an engine", () => {
       message: expect.not.stringContaining("scripted"),
     });
     expect([reader.state, stage.warned.join().includes("scripted")]).toEqual(["ended", true]);
+  });
+});
+
+describe("[D7] [D10] a storm of readers that come at once", () => {
+  test.each([
+    ["back to where they stood", (position: string) => `after:${position}`],
+    ["to the start", () => "start"],
+    ["to the last three", () => "last:3"],
+  ])("%s shares its reads of the log", async (_, from) => {
+    const stage = new Stage();
+    const receipts = await stage.publish("a", "b", "c", "d");
+    const witness = await stage.read();
+    await stage.publish("e", "f");
+    let reads = 0;
+    const { read } = stage.log;
+    stage.log.read = (...asked) => {
+      reads++;
+      return read.apply(stage.log, asked);
+    };
+    const sinks = Array.from({ length: 2_000 }, () => new Sink());
+    const storm = sinks.map(async (sink) => {
+      const reader = stage.hub.read("c", sink);
+      await stage.hub.locate(reader, parseFrom(from(receipts[1]!.position)));
+      reader.begin();
+    });
+    await stage.calm();
+    await Promise.all(storm);
+    await stage.publish("g");
+    expect(new Set(sinks.map(({ story }) => story.join()))).toHaveLength(1);
+    expect(sinks[0]!.story).toEqual(expect.arrayContaining(["6 f", "live", "7 g"]));
+    expect(witness.story.at(-1)).toBe("7 g");
+    expect(reads).toBeLessThan(5);
   });
 });
 

@@ -18,6 +18,7 @@ import type { Outlet } from "./outlet.ts";
 import { printOf } from "./print.ts";
 import { Reader } from "./reader.ts";
 import { topOf } from "./resume.ts";
+import { SharedReads } from "./shared-reads.ts";
 import { Turns } from "./turns.ts";
 
 export interface HubOptions {
@@ -72,6 +73,7 @@ export class Hub {
   readonly handlers: Handlers;
   readonly #options: HubOptions;
   readonly #log: Log;
+  readonly #reads: SharedReads;
   readonly #flusher: Flusher;
   readonly #turns: Turns;
   readonly #channels = new Map<string, Channel>();
@@ -90,6 +92,7 @@ export class Hub {
     const { clock, limits, warn } = options;
     this.#options = options;
     this.#log = options.engine;
+    this.#reads = new SharedReads(options.engine, clock);
     this.limits = limits;
     this.clock = clock;
     this.random = options.random;
@@ -294,6 +297,7 @@ export class Hub {
     const { clock, limits } = this;
     const channel = new Channel(name, {
       log: this.#log,
+      reads: this.#reads,
       clock,
       limits,
       flusher: this.#flusher,

@@ -4,7 +4,7 @@ import type { Log, Page } from "./log.ts";
 import { beforeFirst, positionAt, topOf } from "./resume.ts";
 
 /** The position at which a reader begins. */
-export async function locate(log: Log, channel: string, start: Start): Promise<Position> {
+export async function locate(log: Pick<Log, "read">, channel: string, start: Start): Promise<Position> {
   if (start.type === "after") return start.position;
   const { head } = await read(log, channel, Number.MAX_SAFE_INTEGER, 0);
   if (head === null || start.type === "now") return topOf(head);
@@ -14,14 +14,14 @@ export async function locate(log: Log, channel: string, start: Start): Promise<P
 }
 
 /** The present position at an offset, as far back as is retained. */
-export async function placeAt(log: Log, channel: string, offset: number): Promise<Position> {
+export async function placeAt(log: Pick<Log, "read">, channel: string, offset: number): Promise<Position> {
   const page = await read(log, channel, Math.max(0, offset - 1), 1);
   if (page.head === null || offset >= page.head.top) return topOf(page.head);
   return offset < page.head.first ? beforeFirst(page.head) : positionAt(page.head, page.entries, offset);
 }
 
 /** The last offset stored before a time: a binary search, since times in a log never go back. */
-async function beforeTime(log: Log, channel: string, atMs: number, first: number, top: number): Promise<number> {
+async function beforeTime(log: Pick<Log, "read">, channel: string, atMs: number, first: number, top: number): Promise<number> {
   let low = first;
   let high = top + 1;
   while (low < high) {
@@ -33,6 +33,6 @@ async function beforeTime(log: Log, channel: string, atMs: number, first: number
   return low - 1;
 }
 
-function read(log: Log, channel: string, after: number, count: number): Promise<Page> {
+function read(log: Pick<Log, "read">, channel: string, after: number, count: number): Promise<Page> {
   return log.read(channel, after, { count, bytes: Number.MAX_SAFE_INTEGER });
 }

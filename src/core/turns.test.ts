@@ -26,7 +26,9 @@ test("[D7] a reader that takes the past as fast as it is given gets a page in a 
   await stage.publish(...Array.from({ length: 100 }, (_, made) => `m${made}`));
   const behind = new Sink();
   behind.reader = stage.hub.read("c", behind);
-  await stage.hub.locate(behind.reader, { type: "start" });
+  const located = stage.hub.locate(behind.reader, { type: "start" });
+  await stage.calm();
+  await located;
   behind.reader.begin();
   const pages: number[] = [];
   while (!behind.story.includes("live")) {

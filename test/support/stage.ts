@@ -38,8 +38,10 @@ export class Stage {
   /** A reader that has begun, and whatever it was told at once. */
   async read(from = "now", { channel = "c", sink = new Sink() }: { channel?: string; sink?: Sink } = {}): Promise<Sink> {
     sink.reader = this.hub.read(channel, sink);
-    await this.hub.locate(sink.reader, parseFrom(from));
-    sink.reader.begin();
+    const located = this.hub.locate(sink.reader, parseFrom(from)).then(() => sink.reader!.begin());
+    located.catch(() => undefined);
+    await this.calm();
+    await located;
     await this.calm();
     return sink;
   }
