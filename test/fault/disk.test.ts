@@ -4,7 +4,8 @@ import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeF
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
-import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { checkData } from "../../src/engines/disk/check.ts";
 import { disk } from "../../src/engines/disk/disk.ts";
 import { seededRandom } from "../support/clock.ts";
 import { CHANNELS, context, draftOf, EVERYTHING, SMALL_COUNT } from "../support/disk-child.ts";
@@ -190,6 +191,32 @@ test("[D3] damaged at random, the data file gives right data or a clear error, a
   }
 });
 
+// What lies beyond the last page that its head names is room for commits to come (room.ts), which nobody misses.
+test("[D3] a data file that is shorter than its head says is refused, however little time there is to look into it", async () => {
+  await fill();
+  const log = disk(directory);
+  await log.open(context);
+  // Stands alone on the last pages, since the tree finds room among those that are free: it is whole without it
+  await log.append("orders", [draftOf("large", 100_000)]);
+  await log.close();
+  const path = join(directory, "data.mdb");
+  const whole = readFileSync(path);
+  const used = pagesOf(whole);
+  expect(whole.length / PAGE_BYTES).toBeGreaterThan(used);
+  const clock = vi.spyOn(performance, "now").mockImplementation(hurry());
+  try {
+    for (let pages = 1; pages <= whole.length / PAGE_BYTES; pages++) {
+      writeFileSync(path, whole.subarray(0, pages * PAGE_BYTES));
+      const error = await checkData(directory).catch((thrown: unknown) => thrown);
+      const what = /damaged data\.mdb: it was cut: .*restore the directory from a backup/;
+      if (pages < used) expect([pages, String(error)]).toEqual([pages, expect.stringMatching(what)]);
+      else expect([pages, error]).toEqual([pages, undefined]);
+    }
+  } finally {
+    clock.mockRestore();
+  }
+});
+
 test("[D3] an older copy put back shows its own, older head, and other tags from there on", async () => {
   const log = disk(directory);
   await log.open(context);
@@ -276,6 +303,23 @@ test("a directory that this user may not write is refused with whose it is", asy
   );
   for (const name of ["", "data.mdb", "lock.mdb"]) chmodSync(join(directory, name), 0o755);
 });
+
+/** A clock on which ten seconds pass between any two looks. */
+function hurry(): () => number {
+  let ms = 0;
+  return () => (ms += 10_000);
+}
+
+const PAGE_BYTES = 4_096;
+
+/** How many pages LMDB has taken, by the newer of its two heads (MDB_meta: mm_last_pg, mm_txnid). */
+function pagesOf(data: Buffer): number {
+  const [first, second] = [0, PAGE_BYTES].map((head) => ({
+    last: data.readBigUInt64LE(head + 24 + 120),
+    commit: data.readBigUInt64LE(head + 24 + 128),
+  })) as [{ last: bigint; commit: bigint }, { last: bigint; commit: bigint }];
+  return Number((first.commit >= second.commit ? first : second).last) + 1;
+}
 
 /** A directory with 100 messages in each of two channels, large ones among them. */
 async function fill(): Promise<void> {
