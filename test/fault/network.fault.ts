@@ -16,6 +16,8 @@ const SLACK_MS = 2_000;
 const NOISE_MS = 250;
 const EVENT_STREAMS = 2;
 const LOSS_PERCENT = 5;
+/** `net.ipv4.tcp_retries2`: some 3 s, where 15 are some 15 minutes. */
+const RETRIES = 3;
 
 test(`[D2] [D5] [D10] ${TIMES} times half of the connections are reset, and nothing is lost or given twice`, {
   timeout: 60_000 + TIMES * 5_000,
@@ -55,6 +57,7 @@ test("[D7] [D10] a network that swallows everything is noticed at both ends, and
   const freedMs = Math.round(performance.now() - startMs);
   expect(freedMs).toBeLessThan(3 * ALERT.heartbeatSeconds * 1_000 + SLACK_MS);
   await until("every reader has noticed", () => ground.cut.size === 3 + EVENT_STREAMS);
+  expect(ground.established, "what nobody can see").toBe(EVENT_STREAMS);
   ground.filter([]);
   ground.fault("black hole", "stop");
   await ground.whole();
@@ -62,6 +65,30 @@ test("[D7] [D10] a network that swallows everything is noticed at both ends, and
   await ground.progress(50);
   await ground.calm();
   judge(ground, { row: "N3", what: "Packets are swallowed in both directions (nft drop), without a reset.", freedMs });
+});
+
+test(`[D7] [D10] where TCP gives up after ${RETRIES} retransmissions, the server lets go of the quiet event streams in such a network too`, async () => {
+  const ground = new Ground();
+  const patience = ground.start(["sh", "-c", `echo ${RETRIES} > /proc/sys/net/ipv4/tcp_retries2`]);
+  await until("TCP gives up soon", () => patience.exitCode === 0);
+  await ground.serve({ library: { data: ground.data, limits: ALERT } });
+  await ground.gather({ readers: { sse: EVENT_STREAMS }, publishers: 1, askers: 0 });
+  await ground.progress(50);
+  ground.fault("black hole", "start");
+  const startMs = performance.now();
+  ground.filter([`tcp dport ${PORT} drop`, `tcp sport ${PORT} drop`]);
+  await until("the server has let go of them", () => ground.established === 0, 20_000);
+  const freedMs = Math.round(performance.now() - startMs);
+  ground.filter([]);
+  ground.fault("black hole", "stop");
+  await ground.whole();
+  await ground.progress(50);
+  await ground.calm();
+  judge(ground, {
+    row: "N3",
+    what: `Packets are swallowed in both directions, and TCP gives up after ${RETRIES} retransmissions.`,
+    freedMs,
+  });
 });
 
 test("[D10] a client whose server is heard no more notices it within two heartbeats", async () => {
