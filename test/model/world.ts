@@ -195,7 +195,7 @@ export class World {
   /** Faults stop, outlets drain, time passes. */
   async calmDown(): Promise<void> {
     this.behave({});
-    for (let rounds = 0; rounds < 60; rounds++) {
+    for (let rounds = 0; rounds < 400; rounds++) {
       for (const watch of this.watches) watch.drain();
       await this.settle();
       if (this.#soon.length > 0) this.turn();
