@@ -1,4 +1,5 @@
 import { ThroughlineError } from "../protocol/error.ts";
+import { BATCH_CHARS_MAX, BATCH_COUNT_MAX } from "./bounds.ts";
 
 /** A publish or a request that has no answer yet. */
 export interface Waiting {
@@ -10,7 +11,7 @@ export interface Waiting {
   readonly text: string;
   readonly resolve: (answer: never) => void;
   readonly reject: (error: ThroughlineError) => void;
-  /** On which pipe it is under way; 0: it is to be sent. */
+  /** On which pipe it is under way, -1 in a POST; 0: it is to be sent. */
   via: number;
 }
 
@@ -18,11 +19,6 @@ export interface OutboxLimits {
   readonly outboxCountMax: number;
   readonly outboxBytesMax: number;
 }
-
-/** `batchCountMax` of PROTOCOL.md §12. */
-const BATCH_COUNT_MAX = 1_000;
-/** At three bytes for a character this is below the 1 MiB that nginx takes as it comes. One that is larger goes alone. */
-const BATCH_CHARS_MAX = 300_000;
 
 /**
  * What has no answer yet, in the order it was made. A publish leaves by an answer only, never by being sent: what was under way when a
