@@ -58,7 +58,8 @@ export interface Channel<T = unknown> extends AsyncIterable<Message<T>> {
   /** Everything up to here has been handed out. Null before the server has said where reading begins, and while nobody reads. */
   readonly position: string | null;
   /**
-   * Calls `handler` with every message, in order, once, whatever happens to the connection. What it throws goes to `client.on("error")`.
+   * Calls `handler` with every message, in order, once, whatever happens to the connection. What it throws goes to `client.on("error")`,
+   * and so does what the server ends it with.
    *
    * @example
    * using reading = channel.subscribe("order", ({ data, position }) => save(data, position), { from: { last: 50 } });

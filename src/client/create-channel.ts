@@ -16,7 +16,7 @@ import type { Feed, ReadingFrame, View } from "./view.ts";
 import { onAbort, pause } from "./within.ts";
 
 /** Hears nothing, and is never full. */
-const DEAF: Sink = { take() {}, room: () => 1_000, end() {} };
+const DEAF: Sink = { take() {}, room: () => 1_000 };
 
 export function createChannel(name: string, connection: Connection, { clock, http, limits, random, report }: Environment): Channel {
   const { upstream, open } = connection;
@@ -123,7 +123,7 @@ export function createChannel(name: string, connection: Connection, { clock, htt
     if (!readers.delete(reader)) return;
     reader.mode = "ended";
     reader.abort.abort();
-    reader.sink.end(error);
+    reader.sink.end?.(error);
     rest();
   }
 
@@ -194,8 +194,12 @@ export function createChannel(name: string, connection: Connection, { clock, htt
         // The line has not begun, or the page led nowhere: look again in a while
         if (reader.mode === "reading" && reader.position === position) throw disconnected();
       } catch (error) {
+        if (signal.aborted) return;
         const fault = disconnected(error);
-        if (!MAY_RETRY.test(fault.code)) return end(reader, fault);
+        if (!MAY_RETRY.test(fault.code)) {
+          if (!reader.sink.end) report(fault);
+          return end(reader, fault);
+        }
         await pause(clock, Math.max(fault.retryAfterMs ?? 0, backoff(failures++, limits, random())), signal);
       }
     }

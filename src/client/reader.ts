@@ -8,8 +8,8 @@ export interface Sink {
   take(message: Message): void;
   /** How many more it takes now. */
   room(): number;
-  /** With an error if the server ended it, without if the application did. */
-  end(error: ThroughlineError | undefined): void;
+  /** With an error if the server ended it, without if the application did. Where it is missing, the client's own `error` event tells. */
+  end?(error: ThroughlineError | undefined): void;
 }
 
 /** True: it is the next. False: it has it, or is not on the line. Null, a doubt: something lies between, or the log has changed. */
