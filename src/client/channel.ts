@@ -76,7 +76,9 @@ export interface Channel<T = unknown> extends AsyncIterable<Message<T>> {
   messages<Data = T>(options?: ReadOptions): AsyncGenerator<Message<Data>, void, undefined>;
   /**
    * Stores a message. Resolves once it is stored at `level`; until then it is kept and sent again as often as it takes, and stored once.
-   * Rejects with what cannot be helped by that (`forbidden`, `too_large`…), with `outbox_full`, `aborted` or `closed`.
+   * Rejects with what cannot be helped by that (`forbidden`, `too_large`…: it is not stored), or with `outbox_full`. It may be stored after
+   * `unknown`, which is told with such a refusal as its `cause` where an earlier attempt had no answer, and after `aborted`, `closed` or
+   * `retries_exhausted`, if it was sent before.
    *
    * @example const { position } = await channel.publish("order", { total: 12 });
    */

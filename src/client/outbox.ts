@@ -13,12 +13,17 @@ export interface Waiting {
   readonly reject: (error: ThroughlineError) => void;
   /** On which pipe it is under way, -1 in a POST; 0: it is to be sent. */
   via: number;
+  /** An attempt had no answer: what became of it is not known. */
+  unsure?: boolean;
 }
 
 export interface OutboxLimits {
   readonly outboxCountMax: number;
   readonly outboxBytesMax: number;
 }
+
+/** Codes that say what they mean also of an attempt before: the key holds other content; or the client has stopped waiting, and says no more. */
+const SURE = /^(key_c|clo|retr)/;
 
 /**
  * What has no answer yet, in the order it was made. A publish leaves by an answer only, never by being sent: what was under way when a
@@ -33,6 +38,8 @@ export interface Outbox {
   get(id: number): Waiting | undefined;
   /** Its answer has come, or is not waited for any more. */
   take(id: number): Waiting | undefined;
+  /** It will not be sent again. Who refuses this attempt does not say what became of one before that had no answer: `unknown` (D5). */
+  refuse(id: number, error: ThroughlineError): void;
   /** A pipe is gone, and with it the answers it still owed: publishes are back in line, in the old order; requests fail. */
   lost(pipe: number, error: ThroughlineError): void;
   /** Nothing will be answered. */
@@ -70,15 +77,22 @@ export function createOutbox({ outboxCountMax, outboxBytesMax }: OutboxLimits): 
       if (all.delete(id)) bytes -= waiting!.text.length;
       return waiting;
     },
+    refuse(id, error) {
+      const waiting = outbox.take(id);
+      if (waiting?.unsure && !SURE.test(error.code)) error = new ThroughlineError("unknown", "It may be stored.", { cause: error });
+      waiting?.reject(error);
+    },
     lost(pipe, error) {
       for (const waiting of all.values()) {
         if (waiting.via !== pipe) continue;
         if (!waiting.text) outbox.take(waiting.id)?.reject(error);
         waiting.via = 0;
+        waiting.unsure = true;
       }
     },
     end(error) {
-      for (const id of all.keys()) outbox.take(id)?.reject(error);
+      outbox.lost(-1, error);
+      for (const id of all.keys()) outbox.refuse(id, error);
     },
   };
   return outbox;

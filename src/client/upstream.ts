@@ -67,6 +67,9 @@ export interface Upstream {
 /** What became of one envelope of a POST. */
 type Result = AckFrame & { readonly error?: ErrorFrame };
 
+/** Codes that leave open whether the publish was stored. */
+const UNSURE = /^(unk|int|dis|time)/;
+
 export function createUpstream(carrier: Carrier, { http, clock, limits, random, life, report }: Environment): Upstream {
   const outbox = createOutbox(limits);
   const signals = new Map<string, string>();
@@ -135,11 +138,12 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
     // `keys_full` may last for hours: the application decides
     if (waiting?.text && MAY_RETRY.test(told.code) && told.code !== "keys_full") {
       waiting.via = 0;
+      waiting.unsure ||= UNSURE.test(told.code);
       pause ??= clock.after(Math.max(told.retryAfterMs ?? 0, backoff(failures++, limits, random())), () => {
         pause = undefined;
         carrier.plan();
       });
-    } else outbox.take(id)?.reject(refusal(told));
+    } else outbox.refuse(id, refusal(told));
   }
 
   /** The latest of each, one after the other: a mouse that moves must not become a hundred POSTs at once. */

@@ -121,6 +121,11 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
     edits: [{ file: client("outbox"), find: "        waiting.via = 0;", replace: "" }],
   },
   {
+    name: "refusal-speaks-for-the-lost",
+    what: "A publish that is refused when it is sent again is told as not stored, though what became of the first attempt is not known.",
+    edits: [{ file: client("outbox"), find: "        waiting.unsure = true;", replace: "" }],
+  },
+  {
     name: "outbox-unordered",
     what: "What was under way when a pipe was cut is sent again latest first.",
     edits: [
