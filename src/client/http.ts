@@ -12,7 +12,7 @@ export interface Http {
    * An answer with a good status. Throws what the server said, or what fetch threw. `body` is made as late as can be, after the token is
    * there; without one it is a GET.
    */
-  call(path: string, signal: AbortSignal | undefined, body?: () => string): Promise<Response>;
+  call(path: string, signal: AbortSignal, body?: () => string): Promise<Response>;
   /** The JSON of an answer, within so many milliseconds: else `timeout`. */
   json(path: string, ms: number, signal: AbortSignal | undefined, body?: () => string): Promise<unknown>;
 }
@@ -30,7 +30,7 @@ export function createHttp(url: string, { token, fetch: ask = systemFetch }: Con
           ...(bearer && { Authorization: `Bearer ${bearer}` }),
         },
         ...(body && { method: "POST", body: body() }),
-        signal: signal as AbortSignal,
+        signal,
       });
       if (response.ok) return response;
       const { status, headers } = response;

@@ -262,4 +262,37 @@ describe("What waits to be published", () => {
     expect(server.received.map((call) => (call as { body: unknown }).body)).toEqual([1, 100, true]);
     client.close();
   });
+
+  test("a signal over HTTP that cannot be sent, or is not answered in time, is told with a code, and the next one goes", async () => {
+    const { client, server, clock, errors, settle } = fakeWorld({ transport: "sse" });
+    server.heartbeatSeconds = 600;
+    const { channel } = follow(client, "a");
+    await settle();
+    for (const fault of ["network", "hang"] as const) {
+      server.faults.refuse = (_, path) => (path.startsWith("/signals/") ? fault : null);
+      channel.signal("move", fault);
+      await clock.advanceAsync(29_000);
+      server.faults.refuse = null;
+      channel.signal("move", `after ${fault}`);
+      await clock.advanceAsync(2_000);
+    }
+    expect(server.received.map((call) => (call as { body: unknown }).body)).toEqual(["after network", "after hang"]);
+    server.faults.refuse = () => "hang";
+    channel.signal("move", "under way");
+    await settle();
+    client.close();
+    await settle();
+    expect(errors).toMatchObject([{ code: "disconnected", cause: expect.any(TypeError) }, { code: "timeout" }]);
+    expect(clock.timers).toBe(0);
+  });
+
+  test("a request or a page that the network does not carry is refused with a code", async () => {
+    const { client, server, settle } = fakeWorld({ transport: "sse" });
+    server.faults.refuse = () => "network";
+    const asked = [client.channel("a").request("x"), client.channel("a").history()];
+    for (const one of asked) one.catch(() => {});
+    await settle();
+    for (const one of asked) await expect(one).rejects.toMatchObject({ code: "disconnected", cause: expect.any(TypeError) });
+    client.close();
+  });
 });

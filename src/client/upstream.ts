@@ -152,7 +152,9 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
     signalling = true;
     for (const [path, text] of signals) {
       signals.delete(path);
-      await http.call(path, undefined, () => text).catch(report);
+      await within(clock, REQUEST_MS, life.signal, (signal) => http.call(path, signal, () => text)).catch(
+        (error) => life.signal.aborted || report(error),
+      );
     }
     signalling = false;
   }

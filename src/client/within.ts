@@ -1,9 +1,10 @@
 import { ThroughlineError } from "../protocol/error.ts";
-import { timedOut } from "./faults.ts";
+import { disconnected, timedOut } from "./faults.ts";
 import type { ClientClock } from "./system.ts";
 
 /**
- * Acts with a signal that fires with `aborted` when the application's does, and with `timeout` after so many milliseconds (0: never).
+ * Acts with a signal that fires with `aborted` when the application's does, and with `timeout` after so many milliseconds (0: never). What is not a
+ * ThroughlineError, as what fetch throws, becomes `disconnected`.
  */
 export async function within<Result>(
   clock: ClientClock,
@@ -16,6 +17,8 @@ export async function within<Result>(
   const cancel = ms ? clock.after(ms, () => abort.abort(timedOut())) : undefined;
   try {
     return await act(abort.signal);
+  } catch (error) {
+    throw disconnected(error);
   } finally {
     cancel?.();
     // Nobody is left who could want anything of it; and the application's signal is no longer listened to

@@ -170,9 +170,7 @@ export class SimClient {
 
   #heard(error: unknown): void {
     if (error instanceof ThroughlineError) this.#world.errors.set(error.code, (this.#world.errors.get(error.code) ?? 0) + 1);
-    // A signal that could not be sent is not sent again
-    else if (!(error instanceof TypeError && error.message === "fetch failed"))
-      this.#world.fail(`${this.name} reports ${String((error as Error)?.stack ?? error)}`);
+    else this.#world.fail(`${this.name} reports ${String((error as Error)?.stack ?? error)}`);
   }
 }
 
