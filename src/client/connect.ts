@@ -71,9 +71,12 @@ export function connect<_Contract = unknown>(url: string, options: ConnectOption
     [Symbol.dispose]: connection.close,
     channel(name: string) {
       if (!CHANNEL_NAME.test(name)) throw new ThroughlineError("bad_channel", "Not a channel name.");
-      const channel = channels.get(name)?.deref() ?? createChannel(name, connection, environment);
-      channels.set(name, new WeakRef(channel));
-      forgotten.register(channel, name);
+      let channel = channels.get(name)?.deref();
+      if (!channel) {
+        channel = createChannel(name, connection, environment);
+        channels.set(name, new WeakRef(channel));
+        forgotten.register(channel, name);
+      }
       return channel as Channel<never>;
     },
   });
