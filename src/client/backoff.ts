@@ -11,7 +11,7 @@ export interface BackoffRules {
  * herd best: Brooker, AWS Architecture Blog, 2015). The first window is small, since most cuts are one client's own network; from the
  * second on it is at least what the server asked for. `fraction` is in [0, 1).
  */
-export function backoff(failures: number, { backoffMsMin, backoffMsMax, retryMs = 0 }: BackoffRules, fraction: number): number {
-  const windowMs = Math.max(backoffMsMin * 2 ** failures, failures && retryMs);
-  return fraction * Math.min(windowMs, backoffMsMax);
+export function backoff(failures: number, rules: BackoffRules, fraction: number): number {
+  const windowMs = Math.max(rules.backoffMsMin * 2 ** failures, failures && (rules.retryMs ?? 0));
+  return fraction * Math.min(windowMs, rules.backoffMsMax);
 }

@@ -11,13 +11,8 @@ export function decodeBase64(text: string): Uint8Array {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }
 
-export function encodeText(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
-}
-
 /** The frame that a binary message is: the length of its header in 4 bytes, the header, its data (PROTOCOL.md §5). Throws if it is not. */
 export function decodeBinary<Frame>(message: ArrayBuffer): Frame {
   const length = new DataView(message).getUint32(0);
-  const header = new TextDecoder().decode(new Uint8Array(message, 4, length));
-  return { ...JSON.parse(header), data: new Uint8Array(message, 4 + length) };
+  return { ...JSON.parse(new TextDecoder().decode(new Uint8Array(message, 4, length))), data: new Uint8Array(message, 4 + length) };
 }

@@ -58,7 +58,8 @@ export interface Channel<T = unknown> extends AsyncIterable<Message<T>> {
   /** Everything up to here has been handed out. Null before the server has said where reading begins, and while nobody reads. */
   readonly position: string | null;
   /**
-   * Calls `handler` with every message, in order, once, whatever happens to the connection. What it throws goes to `client.on("error")`.
+   * Calls `handler` with every message, in order, once, whatever happens to the connection. What it throws goes to `client.on("error")`,
+   * and so does what the server ends it with.
    *
    * @example
    * using reading = channel.subscribe("order", ({ data, position }) => save(data, position), { from: { last: 50 } });
@@ -75,7 +76,9 @@ export interface Channel<T = unknown> extends AsyncIterable<Message<T>> {
   messages<Data = T>(options?: ReadOptions): AsyncGenerator<Message<Data>, void, undefined>;
   /**
    * Stores a message. Resolves once it is stored at `level`; until then it is kept and sent again as often as it takes, and stored once.
-   * Rejects with what cannot be helped by that (`forbidden`, `too_large`…), with `outbox_full`, `aborted` or `closed`.
+   * Rejects with what cannot be helped by that (`forbidden`, `too_large`…: it is not stored), or with `outbox_full`. It may be stored after
+   * `unknown`, which is told with such a refusal as its `cause` where an earlier attempt had no answer, and after `aborted`, `closed` or
+   * `retries_exhausted`, if it was sent before.
    *
    * @example const { position } = await channel.publish("order", { total: 12 });
    */

@@ -1,12 +1,20 @@
 import { describe, expect, test } from "vitest";
-import { chooseTransport, type Seen, TALK_MIN, TALK_MS } from "./choose-transport.ts";
+import { SHUN_MS_MAX, SHUN_MS_MIN, TALK_MIN, TALK_MS } from "./bounds.ts";
+import { chooseTransport, type Seen } from "./choose-transport.ts";
 import type { Transport } from "./options.ts";
-import { createWitness, SHUN_MS_MAX, SHUN_MS_MIN } from "./witness.ts";
+import { createWitness } from "./witness.ts";
 
-const NOTHING: Seen = { current: undefined, talk: 0, sseShunMs: 0, webSocketShunMs: 0 };
+interface Named {
+  readonly current?: Transport;
+  readonly talk?: number;
+  readonly sseShunMs?: number;
+  readonly webSocketShunMs?: number;
+}
+
+const seen = ({ current, talk = 0, sseShunMs = 0, webSocketShunMs = 0 }: Named): Seen => [current, talk, sseShunMs, webSocketShunMs];
 
 describe("The choice of a transport", () => {
-  const TABLE: readonly [why: string, seen: Partial<Seen>, transport: Transport][] = [
+  const TABLE: readonly [why: string, what: Named, transport: Transport][] = [
     ["nothing is known", {}, "sse"],
     ["it only listens", { current: "sse" }, "sse"],
     ["it publishes now and then", { current: "sse", talk: TALK_MIN - 1 }, "sse"],
@@ -21,11 +29,11 @@ describe("The choice of a transport", () => {
     ["events are held back, and it talks back", { current: "long-poll", talk: TALK_MIN, sseShunMs: 1 }, "websocket"],
     ["nothing gets through", { current: "sse", talk: TALK_MIN, sseShunMs: 1, webSocketShunMs: 1 }, "long-poll"],
   ];
-  for (const [why, seen, transport] of TABLE) {
+  for (const [why, what, transport] of TABLE) {
     test(`${why}: ${transport}`, () => {
-      const choice = chooseTransport({ ...NOTHING, ...seen });
-      expect(choice.transport).toBe(transport);
-      expect(choice.reason).toMatch(/^\w.{8,40}$/);
+      const [chosen, reason] = chooseTransport(...seen(what));
+      expect(chosen).toBe(transport);
+      expect(reason).toMatch(/^\w.{8,40}$/);
     });
   }
 
@@ -34,7 +42,7 @@ describe("The choice of a transport", () => {
     let tried = 0;
     for (let nowMs = 0; nowMs < 3_600_000; nowMs += 1_000) {
       witness.talked(TALK_MIN, nowMs);
-      if (chooseTransport(witness.look("sse", nowMs)).transport !== "websocket") continue;
+      if (chooseTransport(...witness.look("sse", nowMs))[0] !== "websocket") continue;
       tried++;
       witness.cut("websocket", nowMs, -1, false);
     }
@@ -47,10 +55,10 @@ describe("The witness", () => {
     const witness = createWitness();
     witness.talked(1, 0);
     witness.talked(1, 5_000);
-    expect(witness.look(undefined, 5_000).talk).toBe(2);
-    expect(witness.look(undefined, TALK_MS).talk).toBe(1);
+    expect(witness.look(undefined, 5_000)[1]).toBe(2);
+    expect(witness.look(undefined, TALK_MS)[1]).toBe(1);
     witness.talked(TALK_MIN, TALK_MS);
-    expect(witness.look(undefined, TALK_MS).talk).toBe(TALK_MIN);
+    expect(witness.look(undefined, TALK_MS)[1]).toBe(TALK_MIN);
   });
 
   test("has a transport that failed left alone for a minute, then two, up to half an hour", () => {
@@ -58,7 +66,7 @@ describe("The witness", () => {
     const shunned: number[] = [];
     for (let failure = 0; failure < 7; failure++) {
       witness.cut("websocket", 1_000, -1, false);
-      shunned.push(witness.look(undefined, 1_000).webSocketShunMs / SHUN_MS_MIN);
+      shunned.push(witness.look(undefined, 1_000)[3] / SHUN_MS_MIN);
     }
     expect(shunned).toEqual([1, 2, 4, 8, 16, SHUN_MS_MAX / SHUN_MS_MIN, 30]);
   });
@@ -76,7 +84,7 @@ describe("The witness", () => {
     test(what, () => {
       const witness = createWitness();
       for (const cut of cuts) witness.cut(...cut);
-      const { sseShunMs, webSocketShunMs } = witness.look(undefined, 0);
+      const [, , sseShunMs, webSocketShunMs] = witness.look(undefined, 0);
       expect([sseShunMs, webSocketShunMs]).toEqual([sse * SHUN_MS_MIN, websocket * SHUN_MS_MIN]);
     });
   }

@@ -8,6 +8,7 @@ import type { ClientEvents, Environment } from "./environment.ts";
 import { createHttp } from "./http.ts";
 import { CLIENT_LIMITS, type ConnectOptions, type Transport } from "./options.ts";
 import { SYSTEM_CLOCK, systemRandom } from "./system.ts";
+import { onAbort } from "./within.ts";
 
 export interface Client extends Disposable {
   readonly state: ConnectionState;
@@ -42,9 +43,9 @@ const CHANNEL_NAME = /^(?!(.*\/)?\.\.?(\/|$))[\w.:@~+=,/-]+$/;
  * client.channel("chat/lobby").subscribe(({ data }) => show(data), { from: { last: 50 } });
  */
 export function connect<_Contract = unknown>(url: string, options: ConnectOptions = {}): Client {
-  const { clock = SYSTEM_CLOCK, random = systemRandom, signal, retriesMax = Number.POSITIVE_INFINITY } = options;
+  const { clock = SYSTEM_CLOCK, random = systemRandom, signal, retriesMax } = options;
   // A handler of errors that throws is not told of its own error
-  const { on, emit } = createEmitter<ClientEvents>(shout);
+  const emitter = createEmitter<ClientEvents>(shout);
   const life = new AbortController();
   const channels = new Map<string, WeakRef<Channel>>();
   // Else a server that publishes to one channel per user would keep one object per user
@@ -56,25 +57,26 @@ export function connect<_Contract = unknown>(url: string, options: ConnectOption
     random,
     limits: { ...CLIENT_LIMITS, ...options.limits, retriesMax },
     life,
-    emit,
+    emit: emitter.emit,
     report(error) {
-      if (!emit("error", error)) shout(error);
+      if (!emitter.emit("error", error)) shout(error);
     },
   };
   const connection = createConnection(environment, options.transport ?? "auto");
-  const { close } = connection;
-  signal?.addEventListener("abort", close, life);
-  if (signal?.aborted) close();
+  onAbort(signal, connection.close, life);
 
   // One object for the connection and its client, seen by types of their own: that is some 60 bytes less on every page
   return Object.assign(connection, {
-    on,
-    [Symbol.dispose]: close,
+    on: emitter.on,
+    [Symbol.dispose]: connection.close,
     channel(name: string) {
       if (!CHANNEL_NAME.test(name)) throw new ThroughlineError("bad_channel", "Not a channel name.");
-      const channel = channels.get(name)?.deref() ?? createChannel(name, connection, environment);
-      channels.set(name, new WeakRef(channel));
-      forgotten.register(channel, name);
+      let channel = channels.get(name)?.deref();
+      if (!channel) {
+        channel = createChannel(name, connection, environment);
+        channels.set(name, new WeakRef(channel));
+        forgotten.register(channel, name);
+      }
       return channel as Channel<never>;
     },
   });

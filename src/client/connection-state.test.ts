@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ThroughlineError } from "../protocol/error.ts";
-import { type ConnectionState, type Cut, type Happening, type Machine, type Rules, START, STEADY_MS, step } from "./connection-state.ts";
+import { STEADY_MS } from "./bounds.ts";
+import { type ConnectionState, type Cut, type Happening, type Machine, type Rules, START, step } from "./connection-state.ts";
 
 const RULES: Rules = { backoffMsMin: 300, backoffMsMax: 20_000, retriesMax: Number.POSITIVE_INFINITY };
 const HALF = 0.5;

@@ -1,5 +1,6 @@
 import { ThroughlineError } from "../protocol/error.ts";
 import { type BackoffRules, backoff } from "./backoff.ts";
+import { STEADY_MS } from "./bounds.ts";
 
 /**
  * The connection as a pure machine: (state, event) -> state. What is to be done is part of the state: which pipes must be open, and what
@@ -54,26 +55,24 @@ export interface Cut {
 }
 
 export interface Rules extends BackoffRules {
-  readonly retriesMax: number;
+  /** Undefined: it never gives up. */
+  readonly retriesMax: number | undefined;
 }
 
 export const START: Machine = { state: "idle", current: 0, next: 0, made: 0, wait: null, failures: 0, error: undefined };
 
-/** How long a pipe must stand before the backoff window begins anew: a server that accepts and cuts must not be asked three times a second. */
-export const STEADY_MS = 10_000;
-
 /** `fraction` is drawn for this step, in [0, 1). */
 export function step(machine: Machine, event: Happening, rules: Rules, fraction: number): Machine {
-  const { state, current, next, made } = machine;
-  const turn = (to: ConnectionState, change?: Partial<Machine>): Machine => ({ ...machine, state: to, ...change });
-  const open = (to: ConnectionState): Machine => turn(to, { next: made + 1, made: made + 1, wait: null, error: undefined });
-  const stop = (to: ConnectionState, error?: ThroughlineError): Machine => ({ ...START, state: to, made, error });
+  const { state, current, next } = machine;
+  const turn = (change: Partial<Machine>): Machine => ({ ...machine, ...change });
+  const open = (to: ConnectionState): Machine =>
+    turn({ state: to, next: machine.made + 1, made: machine.made + 1, wait: null, error: undefined });
+  const stop = (to: ConnectionState, error?: ThroughlineError): Machine => ({ ...START, state: to, made: machine.made, error });
   const isNext = (event as Cut).pipe === next;
   if (state === "closed") return machine;
   if (event.type === "close") return stop("closed", new ThroughlineError("closed", "Client closed."));
-  if (event.type === "replace" && state === "failed") return open("connecting");
-  if (event.type === "want" && state === "idle") return open("connecting");
-  if (state === "idle" || state === "failed") return machine;
+  if (state === "idle") return event.type === "want" ? open("connecting") : machine;
+  if (state === "failed") return event.type === "replace" ? open("connecting") : machine;
   switch (event.type) {
     case "rest":
       return stop("idle");
@@ -81,11 +80,11 @@ export function step(machine: Machine, event: Happening, rules: Rules, fraction:
       return open(state);
     case "retry":
       // While one runs, it is for `replace` to say whether another is still needed
-      return current ? turn(state, { wait: null }) : open(state);
+      return current ? turn({ wait: null }) : open(state);
     case "up":
     case "proven":
       // The first frame is enough where nothing runs; beside a pipe that runs it takes more, also if that one is cut in between
-      return isNext && (event.type === "proven" || !current) ? turn("connected", { current: next, next: 0, wait: null }) : machine;
+      return isNext && (event.type === "proven" || !current) ? turn({ state: "connected", current: next, next: 0, wait: null }) : machine;
     case "online":
       if (state === "connected") return machine;
       // What is being tried may hang in the network that is gone
@@ -101,12 +100,12 @@ export function step(machine: Machine, event: Happening, rules: Rules, fraction:
 
   function cut({ pipe, error, final, stoodMs }: Cut): Machine {
     if (!isNext && pipe !== current) return machine;
-    const left = isNext ? turn(state, { next: 0 }) : turn("reconnecting", { current: 0 });
+    const left = turn(isNext ? { next: 0 } : { state: "reconnecting", current: 0 });
     // One that is on its way will do
     if (left.next) return left;
     const failures = stoodMs >= STEADY_MS ? 0 : machine.failures;
     // A failed upgrade leaves the old pipe untouched (D6)
-    if (!left.current && (final || failures >= rules.retriesMax)) {
+    if (!left.current && (final || failures >= (rules.retriesMax as number))) {
       return stop("failed", final ? error : new ThroughlineError("retries_exhausted", "Gave up.", { cause: error }));
     }
     // What the server said, or the window; both once attempts fail in a row, since a hint of 0 must not become a hot loop

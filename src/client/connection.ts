@@ -1,12 +1,13 @@
 import type { Cancel } from "../protocol/clock.ts";
-import { ThroughlineError } from "../protocol/error.ts";
-import type { MessageFrame, ServerFrame } from "../protocol/frame.ts";
-import { type Choice, chooseTransport, TALK_MIN } from "./choose-transport.ts";
+import type { ThroughlineError } from "../protocol/error.ts";
+import type { ErrorFrame, MessageFrame, ServerFrame } from "../protocol/frame.ts";
+import { NEVER_MS, TALK_MIN, WAKE_MS } from "./bounds.ts";
+import { type Choice, chooseTransport } from "./choose-transport.ts";
 import { type Happening, START, step } from "./connection-state.ts";
 import type { Environment } from "./environment.ts";
-import { disconnected, timedOut } from "./faults.ts";
+import { disconnected, refusal, timedOut } from "./faults.ts";
 import { openLongPoll } from "./long-poll-pipe.ts";
-import { mayRetry } from "./may-retry.ts";
+import { MAY_RETRY } from "./may-retry.ts";
 import type { Transport } from "./options.ts";
 import { watchPage } from "./page-events.ts";
 import type { Ask, OpenPipe, Pipe, PipeHost } from "./pipe.ts";
@@ -42,26 +43,22 @@ export interface Connection extends Carrier {
   close(): void;
 }
 
-/** A pipe and what is known of it. */
-interface Attached extends PipeHost {
+/** A pipe, as the connection sees it. */
+interface Attached {
   readonly id: number;
   readonly transport: Transport;
   readonly pipe: Pipe;
-  readonly views: Map<string, View>;
+  readonly views: Views;
   /** A channel was left that it cannot leave. */
   stale: boolean;
-  /** When the first frame came; Infinity before. */
-  upAt: number;
-  heardAt: number;
-  /** How long it may say nothing: two heartbeats. */
-  quietMs: number;
-  cancel: Cancel;
+  /** The page may have slept, and timers with it. A socket can be asked whether it is still alive. */
+  wake(): void;
+  close(): void;
 }
 
-const OPEN: { readonly [Name in Transport]: OpenPipe } = { sse: openSse, websocket: openWebSocket, "long-poll": openLongPoll };
+type Views = Map<string, View>;
 
-/** How soon a socket must answer when the page wakes up. */
-const WAKE_MS = 5_000;
+const OPEN: { readonly [Name in Transport]: OpenPipe } = { sse: openSse, websocket: openWebSocket, "long-poll": openLongPoll };
 
 /** The shell of the machine: makes pipes and timers what it says they must be, and tells it what happens. */
 export function createConnection(environment: Environment, wanted: Transport | "auto"): Connection {
@@ -82,14 +79,14 @@ export function createConnection(environment: Environment, wanted: Transport | "
   const current = (): Attached | undefined => pipes.get(machine.current);
 
   function choose(): Choice {
-    return wanted === "auto" ? chooseTransport(witness.look(used, clock.elapsed())) : { transport: wanted, reason: "asked for" };
+    return wanted === "auto" ? chooseTransport(...witness.look(used, clock.elapsed())) : [wanted, "asked for"];
   }
 
   function tell(event: Happening): void {
     const before = machine;
     const after = step(before, event, limits, random());
     machine = after;
-    for (const id of pipes.keys()) if (id !== after.current && id !== after.next) detach(id);
+    for (const { id, close } of pipes.values()) if (id !== after.current && id !== after.next) close();
     if (after.next && !pipes.has(after.next)) open(after.next);
     if (after.wait !== before.wait) {
       cancelWait?.();
@@ -103,13 +100,11 @@ export function createConnection(environment: Environment, wanted: Transport | "
     const { state, error } = after;
     if (state !== before.state) {
       if (state === "connected" && before.state !== "connecting") counts.reconnects++;
-      if (error || state === "idle") {
-        watched?.abort();
-        watched = undefined;
-      } else if (!watched) {
+      if (state === "connecting") {
         watched = new AbortController();
-        watchPage((type) => (type === "visible" ? wake() : tell({ type })), watched);
+        watchPage((type) => (type === "visible" ? current()?.wake() : tell({ type })), watched);
       }
+      if (error || state === "idle") watched?.abort();
       if (error) {
         for (const [shut] of shuts) shut(error);
         upstream.end(error);
@@ -119,7 +114,7 @@ export function createConnection(environment: Environment, wanted: Transport | "
     }
     if (after.current === before.current) return;
     // Another pipe is believed now, or none
-    const { transport = null } = pipes.get(after.current) ?? {};
+    const transport = current()?.transport ?? null;
     if (transport) {
       if (used && used !== transport) counts.switches++;
       used = transport;
@@ -129,65 +124,129 @@ export function createConnection(environment: Environment, wanted: Transport | "
   }
 
   function open(id: number): void {
-    const { transport } = choose();
-    const views: Attached["views"] = new Map();
-    const attached: Omit<Attached, "pipe"> & { pipe?: Pipe } = {
-      id,
-      transport,
-      views,
-      stale: false,
-      upAt: Number.POSITIVE_INFINITY,
-      heardAt: 0,
-      quietMs: 0,
-      cancel: clock.after(limits.connectSecondsMax * 1_000, () => attached.end(timedOut())),
-      asks() {
+    const [transport] = choose();
+    const views: Views = new Map();
+    const abort = new AbortController();
+    const { signal } = abort;
+    /** When the first frame came. */
+    let upAt = NEVER_MS;
+    let heardAt = 0;
+    /** How long it may say nothing: two heartbeats. */
+    let quietMs = 0;
+    let cancel = clock.after(limits.connectSecondsMax * 1_000, () => end(timedOut()));
+
+    const host: PipeHost = {
+      signal,
+      body() {
         views.clear();
-        return ask(views);
+        return JSON.stringify({ channels: ask(views) });
       },
+      plan,
       heard() {
-        attached.heardAt = clock.elapsed();
+        heardAt = clock.elapsed();
       },
       frame(frame) {
         const { received } = counts;
-        hear(attached as Attached, frame);
+        hear(frame);
         return received < counts.received;
       },
-      end: (error) => ended(attached as Attached, disconnected(error)),
+      end,
     };
-    attached.pipe = OPEN[transport](attached, environment);
-    pipes.set(id, attached as Attached);
-  }
 
-  function detach(id: number): void {
-    const { cancel, pipe } = pipes.get(id) as Attached;
-    pipes.delete(id);
-    cancel();
-    pipe.close();
-    upstream.lost(id);
-  }
+    function hear(frame: ServerFrame): unknown {
+      // One that was closed may still speak
+      if (signal.aborted) return;
+      if (frame.type === "bye") return end(refusal(frame), true);
+      if (frame.type === "connected") {
+        limits.retryMs = frame.retryMs;
+        quietMs = frame.heartbeatSeconds * 2_000;
+      }
+      if (upAt === NEVER_MS) {
+        upAt = heardAt = clock.elapsed();
+        watch();
+        tell({ type: "up", pipe: id });
+        plan();
+      }
+      const { channel } = frame as MessageFrame;
+      const feed = feeds.get(channel);
+      const view = views.get(channel);
+      if (frame.type === "signal") {
+        // Both pipes bring it, and it has no position to know it by
+        if (id === machine.current) feed?.signal(frame);
+      } else if (!feed || !view || (frame.type && ((frame as ErrorFrame).id ?? view.id) !== view.id)) upstream.answer(frame);
+      else if (frame.type === "error") {
+        const error = refusal(frame);
+        // One that may pass is a cut like any other: all channels come back at their positions
+        if (MAY_RETRY.test(error.code)) return end(error);
+        views.delete(channel);
+        report(error);
+        feed.end(error);
+      } else {
+        const outcome = feed.hear(view, frame as ReadingFrame);
+        if (outcome) counts[outcome]++;
+        if ((frame as MessageFrame).encoding) connection.talked(TALK_MIN);
+        if (view.distrusted) return end();
+      }
+      // Ready to take the place of the current one? Not before it has all channels, and has come as far (race R5)
+      if (id !== machine.next) return;
+      for (const [name, one] of views) if (!feeds.get(name)?.isReady(one)) return;
+      tell({ type: "proven", pipe: id });
+    }
 
-  function ended(attached: Attached, error: ThroughlineError, bye = false): void {
-    const { id, transport, upAt } = attached;
-    if (!pipes.has(id)) return;
-    const { code, retryAfterMs } = error;
-    const nowMs = clock.elapsed();
-    const stoodMs = nowMs - upAt;
-    detach(id);
-    // A server that says goodbye says nothing about the way to it
-    if (!bye || stoodMs < 0) witness.cut(transport, nowMs, stoodMs, code === "timeout");
-    const final = retryAfterMs === undefined && (bye || !mayRetry(code));
-    tell({ type: "cut", pipe: id, error, final, stoodMs });
-    if (machine.error) report(machine.error);
-    else emit("error", error);
-    plan();
+    /** A pipe that says nothing for two heartbeats is dead, whatever the socket says (PROTOCOL.md §10). */
+    function watch(): void {
+      cancel();
+      // Each long-poll has its own end in time
+      if (transport === "long-poll") return;
+      const leftMs = heardAt + quietMs - clock.elapsed();
+      if (leftMs > 0) cancel = clock.after(leftMs, watch);
+      else end();
+    }
+
+    function end(fault?: unknown, bye = false): void {
+      if (signal.aborted) return;
+      const error = disconnected(fault);
+      const nowMs = clock.elapsed();
+      const stoodMs = nowMs - upAt;
+      close();
+      // A server that says goodbye says nothing about the way to it
+      if (!bye || stoodMs < 0) witness.cut(transport, nowMs, stoodMs, error.code === "timeout");
+      tell({ type: "cut", pipe: id, error, final: error.retryAfterMs === undefined && (bye || !MAY_RETRY.test(error.code)), stoodMs });
+      if (machine.error) report(machine.error);
+      else emit("error", error);
+      plan();
+    }
+
+    function close(): void {
+      pipes.delete(id);
+      cancel();
+      abort.abort();
+      upstream.lost(id);
+    }
+
+    const pipe = OPEN[transport](host, environment);
+    pipes.set(id, {
+      id,
+      transport,
+      pipe,
+      views,
+      stale: false,
+      wake() {
+        if (!pipe.send) return;
+        pipe.send('{"type":"ping"}');
+        heardAt = clock.elapsed() + WAKE_MS - quietMs;
+        watch();
+      },
+      close,
+    });
   }
 
   /** Asks a pipe for what it does not carry yet. */
-  function ask(views: Attached["views"]): Ask[] {
+  function ask(views: Views): Ask[] {
     const asks: Ask[] = [];
     for (const [name, feed] of feeds) {
       if (views.has(name)) continue;
-      views.set(name, { id: ++ids, epoch: "", offset: -1, live: false });
+      views.set(name, { id: ++ids, position: "", live: false });
       asks.push({ name, id: ids, from: feed.from() });
     }
     return asks;
@@ -200,74 +259,14 @@ export function createConnection(environment: Environment, wanted: Transport | "
       planned = false;
       const attached = current();
       // A WebSocket stays, for what the application may say; what waits is reason enough to open one
-      const transport = attached?.transport ?? (upstream.size ? choose().transport : "sse");
+      const transport = attached?.transport ?? (upstream.size && choose()[0]);
       tell({ type: feeds.size || transport === "websocket" ? "want" : "rest" });
-      for (const { pipe, views, upAt } of pipes.values()) if (upAt < Number.POSITIVE_INFINITY) pipe.begin?.(ask(views));
+      for (const { pipe, views } of pipes.values()) pipe.begin?.(ask(views));
       // It will not do: a channel was added or left that it cannot add or leave, or another transport is better
-      const lacks = attached && (attached.stale || attached.views.size !== feeds.size || attached.transport !== choose().transport);
+      const lacks = attached && (attached.stale || attached.views.size !== feeds.size || attached.transport !== choose()[0]);
       if (lacks && !machine.next && !machine.wait) tell({ type: "replace" });
       upstream.flush();
     });
-  }
-
-  function hear(attached: Attached, frame: ServerFrame): unknown {
-    const { id, views } = attached;
-    const { type } = frame;
-    // One that was closed may still speak
-    if (!pipes.has(id)) return;
-    if (type === "bye") return ended(attached, new ThroughlineError(frame.code, frame.message, frame), true);
-    if (type === "connected") {
-      limits.retryMs = frame.retryMs;
-      attached.quietMs = frame.heartbeatSeconds * 2_000;
-    }
-    if (attached.upAt === Number.POSITIVE_INFINITY) {
-      attached.upAt = attached.heardAt = clock.elapsed();
-      watch(attached);
-      tell({ type: "up", pipe: id });
-      plan();
-    }
-    const { channel } = frame as MessageFrame;
-    const feed = feeds.get(channel);
-    const view = views.get(channel);
-    if (type === "signal") {
-      // Both pipes bring it, and it has no position to know it by
-      if (id === machine.current) feed?.signal(frame);
-    } else if (!feed || !view || (type === "error" && (frame.id ?? view.id) !== view.id)) upstream.answer(frame);
-    else if (type === "error") {
-      const error = new ThroughlineError(frame.code, frame.message, frame);
-      // One that may pass is a cut like any other: all channels come back at their positions
-      if (mayRetry(error.code)) return ended(attached, error);
-      views.delete(channel);
-      report(error);
-      feed.end(error);
-    } else {
-      const outcome = feed.hear(view, frame as ReadingFrame);
-      if (outcome) counts[outcome]++;
-      if ((frame as MessageFrame).encoding) connection.talked(TALK_MIN);
-    }
-    // Ready to take the place of the current one? Not before it has all channels, and has come as far (race R5)
-    if (id !== machine.next) return;
-    for (const [name, one] of views) if (!feeds.get(name)?.isReady(one)) return;
-    tell({ type: "proven", pipe: id });
-  }
-
-  /** A pipe that says nothing for two heartbeats is dead, whatever the socket says (PROTOCOL.md §10). */
-  function watch(attached: Attached): void {
-    attached.cancel();
-    // Each long-poll has its own end in time
-    if (attached.transport === "long-poll") return;
-    const leftMs = attached.heardAt + attached.quietMs - clock.elapsed();
-    if (leftMs > 0) attached.cancel = clock.after(leftMs, () => watch(attached));
-    else ended(attached, disconnected());
-  }
-
-  /** The page may have slept, and timers with it. A socket can be asked whether it is still alive. */
-  function wake(): void {
-    const attached = current();
-    if (!attached?.pipe.send) return;
-    attached.pipe.send('{"type":"ping"}');
-    attached.heardAt = clock.elapsed() + WAKE_MS - attached.quietMs;
-    watch(attached);
   }
 
   const connection: Connection = {
@@ -286,7 +285,7 @@ export function createConnection(environment: Environment, wanted: Transport | "
       return current()?.transport ?? null;
     },
     get reason() {
-      return choose().reason;
+      return choose()[1];
     },
     get socket() {
       const attached = current();

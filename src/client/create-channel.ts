@@ -1,21 +1,22 @@
 import type { ThroughlineError } from "../protocol/error.ts";
 import { backoff } from "./backoff.ts";
+import { REQUEST_MS } from "./bounds.ts";
 import type { Channel, ChannelEvents, ChannelState, Gap, Handler, Page, ReadOptions, SubscribeOptions } from "./channel.ts";
 import type { Connection } from "./connection.ts";
 import { attempt, createEmitter, type Subscription, subscription } from "./emitter.ts";
 import type { Environment } from "./environment.ts";
 import { disconnected } from "./faults.ts";
 import { formatFrom } from "./format-from.ts";
-import { REQUEST_SECONDS } from "./http.ts";
-import { mayRetry } from "./may-retry.ts";
+import { MAY_RETRY } from "./may-retry.ts";
 import { type Message, toMessage } from "./message.ts";
 import { epochOf, offsetOf, positionOf } from "./position.ts";
 import { createReader, type Outcome, type Reader, type Sink } from "./reader.ts";
 import { type Published, type PublishOptions, pathOf } from "./upstream.ts";
 import type { Feed, ReadingFrame, View } from "./view.ts";
+import { onAbort, pause } from "./within.ts";
 
 /** Hears nothing, and is never full. */
-const DEAF: Sink = { take() {}, room: () => 1_000, end() {} };
+const DEAF: Sink = { take() {}, room: () => 1_000 };
 
 export function createChannel(name: string, connection: Connection, { clock, http, limits, random, report }: Environment): Channel {
   const { upstream, open } = connection;
@@ -26,33 +27,24 @@ export function createChannel(name: string, connection: Connection, { clock, htt
   /** Where it begins; empty while the channel is on no pipe. */
   let lineFrom = "";
   let state: ChannelState = "closed";
-  /** A reader found twice that what the pipe brings does not fit. */
-  let distrusted = false;
 
   const feed: Feed = {
     from: () => (line ? `after:${line}` : lineFrom),
-    hear(view, frame) {
-      const outcome = take(view, frame);
-      if (!distrusted) return outcome;
-      // Not before all have had what it brought, and been told of it
-      distrusted = false;
-      throw disconnected();
-    },
-    isReady: ({ live, offset }) => live || offset >= offsetOf(line ?? ""),
+    hear,
+    isReady: ({ live, position }) => live || (position !== "" && offsetOf(position) >= offsetOf(line ?? "")),
     turn,
     signal: (signal) => void emitter.emit("signal", signal),
     end: shut,
   };
 
   /** A frame of a pipe, to all. */
-  function take(view: View, frame: ReadingFrame): ReturnType<Feed["hear"]> {
-    if (frame.type === "subscribed" && (frame.id ?? view.id) === view.id) {
+  function hear(view: View, frame: ReadingFrame): ReturnType<Feed["hear"]> {
+    if (frame.type === "subscribed") {
       const { position } = frame;
-      view.epoch = epochOf(position);
-      view.offset = offsetOf(position);
+      view.position = position;
       line ??= position;
       // Two pipes were asked for "now" at once, and this one's now may be later than that of the other
-      each((reader) => {
+      each(view, (reader) => {
         // One that reads pages begins where its first page does
         if (reader.mode !== "joined") return false;
         reader.position ??= position;
@@ -61,24 +53,22 @@ export function createChannel(name: string, connection: Connection, { clock, htt
       if (state === "subscribing") turn("catching-up");
     }
     // R14
-    if (view.offset < 0) return;
+    if (!view.position) return;
     if (frame.type === undefined) {
-      const [offset, tag] = frame.id.split(".") as [string, string];
-      const message = toMessage(name, positionOf(view.epoch, offset, tag), frame);
-      view.offset = message.offset;
+      const message = toMessage(name, positionOf(epochOf(view.position), ...(frame.id.split(".") as [string, string])), frame);
+      view.position = message.position;
       if (state === "gap") turn(view.live ? "live" : "catching-up");
       if (message.offset === offsetOf(line as string) + 1) line = message.position;
-      return each((reader) => reader.offer(message)) ? "received" : "duplicates";
+      return each(view, (reader) => reader.offer(message)) ? "received" : "duplicates";
     }
     if (frame.type === "gap") {
-      view.epoch = epochOf(frame.resumeFrom);
-      view.offset = offsetOf(frame.resumeFrom);
-      if (!each((reader) => reader.skip(frame))) return;
+      view.position = frame.resumeFrom;
+      if (!each(view, (reader) => reader.skip(frame))) return;
       line = frame.resumeFrom;
       tellGap(frame);
       return "gaps";
     }
-    if (frame.type === "epoch") view.epoch = frame.epoch;
+    if (frame.type === "epoch") view.position = frame.epoch + view.position.slice(20);
     if (frame.type === "live") {
       view.live = true;
       turn("live");
@@ -87,16 +77,15 @@ export function createChannel(name: string, connection: Connection, { clock, htt
   }
 
   /** Brings something of a pipe to all. True if one took it. */
-  function each(bring: (reader: Reader) => Outcome): boolean {
-    let taken = false;
+  function each(view: View, bring: (reader: Reader) => Outcome): boolean {
     // A copy: a handler may begin another, for which this is not meant
-    for (const reader of [...readers]) {
+    const outcomes = [...readers].map((reader) => {
       const outcome = bring(reader);
-      if (outcome) taken = true;
-      if (outcome === null) doubt(reader);
+      if (outcome === null) doubt(reader, view);
       else relieve(reader);
-    }
-    return taken;
+      return outcome;
+    });
+    return outcomes.includes(true);
   }
 
   function shut(error?: ThroughlineError): void {
@@ -114,27 +103,27 @@ export function createChannel(name: string, connection: Connection, { clock, htt
     emitter.emit("gap", gap);
   }
 
-  /** Begins a local subscription, and returns it and its end. */
-  function read(sink: Sink, { from = "now", signal }: ReadOptions = {}): readonly [Reader, () => void] {
+  /** Begins a local subscription. */
+  function read(sink: Sink, { from = "now", signal }: ReadOptions = {}): Reader {
     const start = formatFrom(from);
     const reader = createReader(start, sink, limits.iteratorCountMax / 2);
-    const stop = (): void => end(reader);
     readers.add(reader);
     open.set(shut, channel);
-    signal?.addEventListener("abort", stop, reader.abort);
-    if (signal?.aborted || connection.error) end(reader, connection.error);
-    else if (!lineFrom) begin(reader);
+    onAbort(signal, () => end(reader), reader.abort);
+    if (connection.error) end(reader, connection.error);
+    if (reader.mode === "ended") return reader;
+    if (!lineFrom) begin(reader);
     // One that takes nothing may stand anywhere, and need not ask for history
     else if (sink === DEAF || (start === "now" && state === "live")) reader.position = line;
     else if (line || start !== lineFrom) resume(reader);
-    return [reader, stop];
+    return reader;
   }
 
   function end(reader: Reader, error?: ThroughlineError): void {
     if (!readers.delete(reader)) return;
     reader.mode = "ended";
     reader.abort.abort();
-    reader.sink.end(error);
+    reader.sink.end?.(error);
     rest();
   }
 
@@ -149,7 +138,7 @@ export function createChannel(name: string, connection: Connection, { clock, htt
 
   /** Takes it off, if nobody is on the line any more. */
   function rest(): void {
-    const modes = [...readers].map(({ mode }) => mode);
+    const modes = [...readers].map((reader) => reader.mode);
     if (!readers.size && !emitter.size) open.delete(shut);
     if (modes.includes("joined")) return;
     if (lineFrom) connection.leave(name);
@@ -165,11 +154,11 @@ export function createChannel(name: string, connection: Connection, { clock, htt
   }
 
   /** What a pipe brings does not fit. Once more at the same position, and the pipe is not to be believed: it is cut, and asked again in a while. */
-  function doubt(reader: Reader): void {
+  function doubt(reader: Reader, view: View): void {
     const again = reader.doubted === reader.position;
     // The next pipe is another, and the log may be: then pages are asked again what became of this place
     reader.doubted = again ? "" : reader.position;
-    if (again) distrusted = true;
+    if (again) view.distrusted = true;
     else resume(reader);
   }
 
@@ -181,18 +170,16 @@ export function createChannel(name: string, connection: Connection, { clock, htt
 
   /** Pages of history until it meets the line; or, if there is no line, until there is nothing more, and then it is the line. */
   async function catchUp(reader: Reader): Promise<void> {
-    const { from, sink } = reader;
     const { signal } = reader.abort;
-    const pause = (ms: number): Promise<void> =>
-      new Promise((resolve) => {
-        signal.onabort = clock.after(ms, resolve);
-      });
     let failures = 0;
     while (reader.mode === "reading") {
       try {
-        const { position } = reader;
+        const position = reader.position;
         // Half of what there is room for: the rest is for what the line brings meanwhile
-        const page = await getPage({ from: position ? `after:${position}` : from, limit: Math.ceil(sink.room() / 2) }, signal);
+        const page = await getPage(
+          { from: position ? `after:${position}` : reader.from, limit: Math.ceil(reader.sink.room() / 2) },
+          signal,
+        );
         failures = 0;
         if (page.gap) {
           // A gap is a position, from which also what follows it is judged (R12)
@@ -207,32 +194,36 @@ export function createChannel(name: string, connection: Connection, { clock, htt
         // The line has not begun, or the page led nowhere: look again in a while
         if (reader.mode === "reading" && reader.position === position) throw disconnected();
       } catch (error) {
+        if (signal.aborted) return;
         const fault = disconnected(error);
-        if (!mayRetry(fault.code)) return end(reader, fault);
-        await pause(Math.max(fault.retryAfterMs ?? 0, backoff(failures++, limits, random())));
+        if (!MAY_RETRY.test(fault.code)) {
+          if (!reader.sink.end) report(fault);
+          return end(reader, fault);
+        }
+        await pause(clock, Math.max(fault.retryAfterMs ?? 0, backoff(failures++, limits, random())), signal);
       }
     }
   }
 
   async function getPage(query: object, signal: AbortSignal | undefined): Promise<Page> {
-    const page = (await http.json(pathOf("channels", name, query), REQUEST_SECONDS, { signal })) as Page;
+    const page = (await http.json(pathOf("channels", name, query), REQUEST_MS, signal)) as Page;
     return { ...page, messages: page.messages.map((told) => toMessage(name, told.position, told)) };
   }
 
   async function* messages<Data>(options?: ReadOptions): AsyncGenerator<Message<Data>, void, undefined> {
     const queue: Message[] = [];
     let over: ThroughlineError | true | undefined;
-    let wake = (): void => {};
-    const [reader, stop] = read(
+    let wake: (() => void) | undefined;
+    const reader = read(
       {
         take(message) {
           queue.push(message);
-          wake();
+          wake?.();
         },
         room: () => limits.iteratorCountMax - queue.length,
         end(error) {
           over = error && error.code !== "closed" ? error : true;
-          wake();
+          wake?.();
         },
       },
       options,
@@ -250,7 +241,7 @@ export function createChannel(name: string, connection: Connection, { clock, htt
         }
       }
     } finally {
-      stop();
+      end(reader);
     }
   }
 
@@ -267,7 +258,8 @@ export function createChannel(name: string, connection: Connection, { clock, htt
       const take = (message: Message): void => {
         if ((event ?? message.event) === message.event) attempt(handler as Handler<unknown>, message, report);
       };
-      return subscription(read({ ...DEAF, take }, options)[1]);
+      const reader = read({ ...DEAF, take }, options);
+      return subscription(() => end(reader));
     },
     messages,
     [Symbol.asyncIterator]: messages,
@@ -277,17 +269,17 @@ export function createChannel(name: string, connection: Connection, { clock, htt
     },
     signal: (...given) => upstream.signal(name, ...given),
     request: (...given) => upstream.request(name, ...given) as Promise<never>,
-    history({ from, before, limit, signal } = {}) {
-      return getPage({ from: from && formatFrom(from), before, limit }, signal) as Promise<never>;
+    history({ from, signal, ...query } = {}) {
+      return getPage({ ...query, from: from && formatFrom(from) }, signal) as Promise<never>;
     },
     on(event, handler) {
       const { unsubscribe } = emitter.on(event, handler);
       open.set(shut, channel);
-      const stop = event === "signal" ? read(DEAF)[1] : undefined;
+      const reader = event === "signal" && read(DEAF);
       return subscription(() => {
         unsubscribe();
-        stop?.();
-        rest();
+        if (reader) end(reader);
+        else rest();
       });
     },
   };

@@ -17,25 +17,22 @@ export interface Emitter<Events> {
 }
 
 export function createEmitter<Events>(report: (error: unknown) => void): Emitter<Events> {
-  // An object for each, so that the same function given twice is called twice, and ended once each
-  const listeners = new Set<{ readonly name: unknown; readonly handler: (value: never) => unknown }>();
+  // A function of its own for each, so that the same function given twice is called twice, and ended once each
+  const listeners = new Set<(told: unknown, value: never) => boolean>();
   return {
     get size() {
       return listeners.size;
     },
     on(name, handler) {
-      const listener = { name, handler };
+      const listener = (told: unknown, value: never): boolean => {
+        if (told === name) attempt(handler, value, report);
+        return told === name;
+      };
       listeners.add(listener);
       return subscription(() => listeners.delete(listener));
     },
     emit(name, value) {
-      let heard = false;
-      for (const listener of [...listeners]) {
-        if (listener.name !== name) continue;
-        heard = true;
-        attempt(listener.handler, value as never, report);
-      }
-      return heard;
+      return [...listeners].map((listener) => listener(name, value as never)).includes(true);
     },
   };
 }

@@ -1,6 +1,6 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { fakeWorld } from "../../test/support/fake-client.ts";
 import { until } from "../../test/support/until.ts";
 
@@ -45,6 +45,25 @@ test("a listener of a channel that nobody holds hears of what happens to it late
   reading.unsubscribe();
   listening.unsubscribe();
   client.close();
+});
+
+test("[D7] a channel that is asked for again and again is watched once", () => {
+  const watched: unknown[] = [];
+  class Registry {
+    register(_: object, name: string): void {
+      watched.push(name);
+    }
+  }
+  vi.stubGlobal("FinalizationRegistry", Registry);
+  try {
+    const { client } = fakeWorld({ transport: "sse" });
+    const channel = client.channel("a");
+    for (let call = 0; call < 100; call++) expect(client.channel("a")).toBe(channel);
+    expect(watched).toEqual(["a"]);
+    client.close();
+  } finally {
+    vi.unstubAllGlobals();
+  }
 });
 
 test("a channel that is neither read nor listened to is forgotten", async () => {

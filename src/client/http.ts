@@ -1,33 +1,27 @@
-import { ThroughlineError } from "../protocol/error.ts";
-import { timedOut } from "./faults.ts";
+import { refusal } from "./faults.ts";
 import type { ConnectOptions } from "./options.ts";
 import { type ClientClock, systemFetch } from "./system.ts";
-
-export interface Call {
-  /** Made as late as can be: after the token is there. Without one it is a GET. */
-  readonly body?: () => string;
-  readonly signal?: AbortSignal | undefined;
-}
+import { within } from "./within.ts";
 
 /** HTTP to the mount point: the token, the errors of PROTOCOL.md §11, and time. */
 export interface Http {
   /** The mount point, absolute. Not before it is needed: on a server that renders, a relative URL means nothing. */
   base(): string;
   token(): Promise<string | undefined>;
-  /** An answer with a good status. Throws what the server said, or what fetch threw. */
-  call(path: string, call: Call): Promise<Response>;
-  /** The JSON of an answer, within `seconds`: else `timeout`. */
-  json(path: string, seconds: number, call: Call): Promise<unknown>;
+  /**
+   * An answer with a good status. Throws what the server said, or what fetch threw. `body` is made as late as can be, after the token is
+   * there; without one it is a GET.
+   */
+  call(path: string, signal: AbortSignal, body?: () => string): Promise<Response>;
+  /** The JSON of an answer, within so many milliseconds: else `timeout`. */
+  json(path: string, ms: number, signal: AbortSignal | undefined, body?: () => string): Promise<unknown>;
 }
-
-/** Seconds that an answer may take: `requestSecondsMax` of PROTOCOL.md §12. */
-export const REQUEST_SECONDS = 30;
 
 export function createHttp(url: string, { token, fetch: ask = systemFetch }: ConnectOptions, clock: ClientClock): Http {
   const http: Http = {
     base: () => new URL(url, globalThis.location?.href).href.replace(/\/+$/, ""),
     token: async () => (typeof token === "function" ? token() : token),
-    async call(path, { body, signal }) {
+    async call(path, signal, body) {
       const bearer = await http.token();
       const response = await ask(http.base() + path, {
         headers: {
@@ -36,42 +30,16 @@ export function createHttp(url: string, { token, fetch: ask = systemFetch }: Con
           ...(bearer && { Authorization: `Bearer ${bearer}` }),
         },
         ...(body && { method: "POST", body: body() }),
-        signal: signal as AbortSignal,
+        signal,
       });
       if (response.ok) return response;
-      throw await errorOf(response);
+      const { status, headers } = response;
+      // A proxy on the way answers in its own words, which say nothing about what the server will; but what it finds too large it will never take
+      const code = status === 413 ? "too_large" : "disconnected";
+      const { error = { code, message: `HTTP ${status}` } } = await response.json().catch(() => ({}));
+      throw refusal({ ...error, retryAfterMs: (headers.get("Retry-After") as unknown as number) * 1_000 || undefined });
     },
-    json: (path, seconds, call) =>
-      within(clock, seconds, call.signal, async (signal) => (await http.call(path, { ...call, signal })).json()),
+    json: (path, ms, signal, body) => within(clock, ms, signal, async (own) => (await http.call(path, own, body)).json()),
   };
   return http;
-}
-
-/** Acts with a signal that fires with `aborted` when the application's does, and with `timeout` after so many seconds (0: never). */
-export async function within<Result>(
-  clock: ClientClock,
-  seconds: number,
-  signal: AbortSignal | undefined,
-  act: (signal: AbortSignal) => Promise<Result>,
-): Promise<Result> {
-  const abort = new AbortController();
-  const stop = (): void => abort.abort(new ThroughlineError("aborted", "Aborted."));
-  signal?.addEventListener("abort", stop);
-  if (signal?.aborted) stop();
-  const cancel = seconds ? clock.after(seconds * 1_000, () => abort.abort(timedOut())) : undefined;
-  try {
-    return await act(abort.signal);
-  } finally {
-    cancel?.();
-    signal?.removeEventListener("abort", stop);
-  }
-}
-
-async function errorOf(response: Response): Promise<ThroughlineError> {
-  const { status, headers } = response;
-  // A proxy on the way answers in its own words, which say nothing about what the server will; but what it finds too large it will never take
-  const code = status === 413 ? "too_large" : "disconnected";
-  const { error = { code, message: `HTTP ${status}` } } = await response.json().catch(() => ({}));
-  const retryAfterMs = (headers.get("Retry-After") as unknown as number) * 1_000;
-  return new ThroughlineError(error.code, error.message, retryAfterMs ? { retryAfterMs } : {});
 }

@@ -2,8 +2,4 @@
  * The codes of PROTOCOL.md §11 after which the same act may succeed, by what tells them from the others. A list of its own, since the
  * table would cost every page a kilobyte; the test holds the two together.
  */
-const RETRY = /^(exp|keys|not_s|unk|ov|sl|rest|int|out|dis)|timeout|many_r/;
-
-export function mayRetry(code: string): boolean {
-  return RETRY.test(code);
-}
+export const MAY_RETRY = /^(exp|keys|not_s|unk|ov|sl|rest|int|out|dis)|timeout|many_r/;

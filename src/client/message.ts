@@ -26,6 +26,5 @@ interface Told {
 }
 
 export function toMessage(channel: string, position: string, { at, event = DEFAULT_EVENT, data, encoding }: Told): Message {
-  const value = encoding ? decodeBase64(data as string) : data;
-  return { channel, event, data: value, position, at, offset: offsetOf(position) };
+  return { channel, event, data: encoding ? decodeBase64(data as string) : data, position, at, offset: offsetOf(position) };
 }

@@ -1,4 +1,5 @@
 import { ThroughlineError } from "../protocol/error.ts";
+import { BATCH_CHARS_MAX, BATCH_COUNT_MAX } from "./bounds.ts";
 
 /** A publish or a request that has no answer yet. */
 export interface Waiting {
@@ -10,8 +11,10 @@ export interface Waiting {
   readonly text: string;
   readonly resolve: (answer: never) => void;
   readonly reject: (error: ThroughlineError) => void;
-  /** On which pipe it is under way; 0: it is to be sent. */
+  /** On which pipe it is under way, -1 in a POST; 0: it is to be sent. */
   via: number;
+  /** An attempt had no answer: what became of it is not known. */
+  unsure?: boolean;
 }
 
 export interface OutboxLimits {
@@ -19,10 +22,8 @@ export interface OutboxLimits {
   readonly outboxBytesMax: number;
 }
 
-/** `batchCountMax` of PROTOCOL.md §12. */
-const BATCH_COUNT_MAX = 1_000;
-/** At three bytes for a character this is below the 1 MiB that nginx takes as it comes. One that is larger goes alone. */
-const BATCH_CHARS_MAX = 300_000;
+/** Codes that say what they mean also of an attempt before: the key holds other content; or the client has stopped waiting, and says no more. */
+const SURE = /^(key_c|clo|retr)/;
 
 /**
  * What has no answer yet, in the order it was made. A publish leaves by an answer only, never by being sent: what was under way when a
@@ -37,6 +38,8 @@ export interface Outbox {
   get(id: number): Waiting | undefined;
   /** Its answer has come, or is not waited for any more. */
   take(id: number): Waiting | undefined;
+  /** It will not be sent again. Who refuses this attempt does not say what became of one before that had no answer: `unknown` (D5). */
+  refuse(id: number, error: ThroughlineError): void;
   /** A pipe is gone, and with it the answers it still owed: publishes are back in line, in the old order; requests fail. */
   lost(pipe: number, error: ThroughlineError): void;
   /** Nothing will be answered. */
@@ -74,15 +77,22 @@ export function createOutbox({ outboxCountMax, outboxBytesMax }: OutboxLimits): 
       if (all.delete(id)) bytes -= waiting!.text.length;
       return waiting;
     },
+    refuse(id, error) {
+      const waiting = outbox.take(id);
+      if (waiting?.unsure && !SURE.test(error.code)) error = new ThroughlineError("unknown", "It may be stored.", { cause: error });
+      waiting?.reject(error);
+    },
     lost(pipe, error) {
       for (const waiting of all.values()) {
         if (waiting.via !== pipe) continue;
         if (!waiting.text) outbox.take(waiting.id)?.reject(error);
         waiting.via = 0;
+        waiting.unsure = true;
       }
     },
     end(error) {
-      for (const id of all.keys()) outbox.take(id)?.reject(error);
+      outbox.lost(-1, error);
+      for (const id of all.keys()) outbox.refuse(id, error);
     },
   };
   return outbox;

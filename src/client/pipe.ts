@@ -10,20 +10,23 @@ export interface Ask {
 
 /**
  * What a transport is: opened at positions, frames in, and, if it can, frames out. It keeps no position, decides nothing and never comes
- * back: it ends once, by `host.end`, or without a word after `close()`.
+ * back: it ends once, by `host.end`, or without a word when `host.signal` fires.
  */
 export interface Pipe {
   /** Only on a pipe that goes both ways. */
   send?(message: string): void;
-  /** Other channels on the pipe that is open; where these are missing, another pipe must be opened beside this one. */
+  /** Other channels on the pipe, once it is open; where these are missing, another pipe must be opened beside this one. */
   begin?(asks: readonly Ask[]): void;
   leave?(channel: string): void;
-  close(): void;
 }
 
 export interface PipeHost {
-  /** Where each channel is to begin. Asked as late as can be, so that little comes twice. Each call begins every subscription anew. */
-  asks(): readonly Ask[];
+  /** Fires when the pipe is to end. */
+  readonly signal: AbortSignal;
+  /** What POST /events takes: where each channel is to begin. Made as late as can be, so that little comes twice. Each begins all anew. */
+  body(): string;
+  /** The pipe has opened: what it is to carry is told by `begin`. */
+  plan(): void;
   /** Something came: an answer's head, bytes. */
   heard(): void;
   /** True if it was a message that nothing had brought before. Throws if the frame is not as the law says; the pipe then ends with that. */

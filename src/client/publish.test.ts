@@ -49,6 +49,68 @@ for (const transport of TRANSPORTS) {
       client.close();
     });
 
+    test("[D5] a publish that is refused after an attempt without an answer is told as unknown, with the refusal as its cause", async () => {
+      const { client, server, clock, settle } = fakeWorld({ transport });
+      const { channel } = follow(client, "a");
+      await settle();
+      for (const code of ["forbidden", "unauthenticated", "too_large"]) {
+        server.faults.loseAcks = true;
+        const refused = channel.publish(code);
+        refused.catch(() => {});
+        await settle();
+        server.faults.loseAcks = false;
+        server.faults.publishErrors = [{ code, message: "no longer" }];
+        await clock.advanceAsync(60_000);
+        await expect(refused).rejects.toMatchObject({ code: "unknown", cause: { code, message: "no longer" } });
+      }
+      expect(server.logs.get("a")?.entries.map(({ data }) => data)).toEqual(["forbidden", "unauthenticated", "too_large"]);
+      client.close();
+    });
+
+    test("[D5] it depends on the answers before whether a refusal says that nothing is stored", async () => {
+      const { client, server, clock, settle } = fakeWorld({ transport });
+      const { channel } = follow(client, "a");
+      await settle();
+      const outcomes: string[] = [];
+      for (const before of ["unknown", "internal", "not_stored", "overloaded", "expired"]) {
+        for (const code of ["forbidden", "key_conflict"]) {
+          server.faults.publishErrors = [before, "not_stored", code].map((one) => ({ code: one, message: "" }));
+          channel.publish(1).catch((error) => outcomes.push(`${before} ${code}: ${error.code}`));
+          await clock.advanceAsync(60_000);
+        }
+      }
+      expect(outcomes).toEqual([
+        "unknown forbidden: unknown",
+        "unknown key_conflict: key_conflict",
+        "internal forbidden: unknown",
+        "internal key_conflict: key_conflict",
+        "not_stored forbidden: forbidden",
+        "not_stored key_conflict: key_conflict",
+        "overloaded forbidden: forbidden",
+        "overloaded key_conflict: key_conflict",
+        "expired forbidden: forbidden",
+        "expired key_conflict: key_conflict",
+      ]);
+      client.close();
+    });
+
+    test("[D5] a client that is not let in again does not say that what it had sent is not stored", async () => {
+      const { client, server, clock, settle } = fakeWorld({ transport });
+      const { channel } = follow(client, "a");
+      await settle();
+      server.faults.loseAcks = true;
+      const sent = channel.publish(1);
+      sent.catch(() => {});
+      await settle();
+      server.faults.refuse = () => ({ status: 401, body: { error: { code: "unauthenticated", message: "who?" } } });
+      server.cut();
+      client.switchTo("sse");
+      await clock.advanceAsync(60_000);
+      await expect(sent).rejects.toMatchObject({ code: "unknown", cause: { code: "unauthenticated" } });
+      await expect(channel.publish(2)).rejects.toMatchObject({ code: "unauthenticated" });
+      client.close();
+    });
+
     test("each of a batch has its own answer", async () => {
       const { client, server, settle } = fakeWorld({ transport });
       const { channel } = follow(client, "a");
@@ -198,6 +260,39 @@ describe("What waits to be published", () => {
     channel.signal("typing", true);
     await settle();
     expect(server.received.map((call) => (call as { body: unknown }).body)).toEqual([1, 100, true]);
+    client.close();
+  });
+
+  test("a signal over HTTP that cannot be sent, or is not answered in time, is told with a code, and the next one goes", async () => {
+    const { client, server, clock, errors, settle } = fakeWorld({ transport: "sse" });
+    server.heartbeatSeconds = 600;
+    const { channel } = follow(client, "a");
+    await settle();
+    for (const fault of ["network", "hang"] as const) {
+      server.faults.refuse = (_, path) => (path.startsWith("/signals/") ? fault : null);
+      channel.signal("move", fault);
+      await clock.advanceAsync(29_000);
+      server.faults.refuse = null;
+      channel.signal("move", `after ${fault}`);
+      await clock.advanceAsync(2_000);
+    }
+    expect(server.received.map((call) => (call as { body: unknown }).body)).toEqual(["after network", "after hang"]);
+    server.faults.refuse = () => "hang";
+    channel.signal("move", "under way");
+    await settle();
+    client.close();
+    await settle();
+    expect(errors).toMatchObject([{ code: "disconnected", cause: expect.any(TypeError) }, { code: "timeout" }]);
+    expect(clock.timers).toBe(0);
+  });
+
+  test("a request or a page that the network does not carry is refused with a code", async () => {
+    const { client, server, settle } = fakeWorld({ transport: "sse" });
+    server.faults.refuse = () => "network";
+    const asked = [client.channel("a").request("x"), client.channel("a").history()];
+    for (const one of asked) one.catch(() => {});
+    await settle();
+    for (const one of asked) await expect(one).rejects.toMatchObject({ code: "disconnected", cause: expect.any(TypeError) });
     client.close();
   });
 });

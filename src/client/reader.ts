@@ -8,8 +8,8 @@ export interface Sink {
   take(message: Message): void;
   /** How many more it takes now. */
   room(): number;
-  /** With an error if the server ended it, without if the application did. */
-  end(error: ThroughlineError | undefined): void;
+  /** With an error if the server ended it, without if the application did. Where it is missing, the client's own `error` event tells. */
+  end?(error: ThroughlineError | undefined): void;
 }
 
 /** True: it is the next. False: it has it, or is not on the line. Null, a doubt: something lies between, or the log has changed. */
@@ -76,11 +76,11 @@ export function createReader(from: string, sink: Sink, keptMax: number): Reader 
         return true;
       }
       // Something is missing; or the same place in a later epoch, or with another tag, is another message: the log has lost its tail
-      return ahead > 0 || epochOf(position) > epochOf(own) || (ahead === 0 && position !== own) ? null : false;
+      return position === own || (ahead < 0 && epochOf(position) <= epochOf(own)) ? false : null;
     },
     skip({ reason, since, resumeFrom }) {
       kept = [];
-      const { position } = reader;
+      const position = reader.position;
       // One that another pipe, or pages, have carried it past is stale (R6)
       if (reader.mode !== "joined" || (position && reason === "trimmed" && resumeFrom <= position)) return false;
       // Only what was judged on the very place where it stands is to be believed; an epoch that began there may be told already

@@ -178,6 +178,23 @@ describe("Several subscriptions to one channel", () => {
     client.close();
   });
 
+  test("one with a handler that may not read history is told so by the client, once", async () => {
+    const { client, server, errors, settle } = fakeWorld({ transport: "sse" });
+    const { channel, story } = follow(client, "a");
+    await settle();
+    server.faults.refuse = (method) =>
+      method === "GET" ? { status: 403, body: { error: { code: "forbidden", message: "no history" } } } : null;
+    const refused = channel.subscribe(() => expect.unreachable(), { from: "start" });
+    await settle();
+    expect(errors).toMatchObject([{ code: "forbidden", message: "no history" }]);
+    refused.unsubscribe();
+    channel.subscribe(() => expect.unreachable(), { from: "start" }).unsubscribe();
+    server.publish("a", 1);
+    await settle();
+    expect([story, errors.length]).toEqual([[1], 1]);
+    client.close();
+  });
+
   test("a later one comes back to its pages when the network fails", async () => {
     const { client, server, clock, settle } = fakeWorld({ transport: "websocket" });
     for (const data of range(1, 5)) server.publish("a", data);

@@ -1,17 +1,17 @@
 import type { Cancel } from "../protocol/clock.ts";
-import { ThroughlineError } from "../protocol/error.ts";
-import type { AckFrame, ErrorFrame, ServerFrame } from "../protocol/frame.ts";
+import type { ThroughlineError } from "../protocol/error.ts";
+import type { AckFrame, ErrorFrame, ResponseFrame, ServerFrame } from "../protocol/frame.ts";
 import type { Level } from "../protocol/message.ts";
 import { backoff } from "./backoff.ts";
+import { REQUEST_MS, TALK_MIN } from "./bounds.ts";
 import { encodeBase64 } from "./bytes.ts";
-import { TALK_MIN } from "./choose-transport.ts";
 import type { ConnectionState } from "./connection-state.ts";
 import type { Environment } from "./environment.ts";
-import { disconnected } from "./faults.ts";
-import { REQUEST_SECONDS, within } from "./http.ts";
-import { mayRetry } from "./may-retry.ts";
+import { disconnected, refusal } from "./faults.ts";
+import { MAY_RETRY } from "./may-retry.ts";
 import { createOutbox, type Waiting } from "./outbox.ts";
 import type { Pipe } from "./pipe.ts";
+import { within } from "./within.ts";
 
 /** What a publish came to. */
 export interface Published {
@@ -64,7 +64,11 @@ export interface Upstream {
   end(error: ThroughlineError): void;
 }
 
-type Result = Omit<AckFrame, "id" | "duplicate"> & { readonly duplicate?: boolean; readonly error?: ErrorFrame };
+/** What became of one envelope of a POST. */
+type Result = AckFrame & { readonly error?: ErrorFrame };
+
+/** Codes that leave open whether the publish was stored. */
+const UNSURE = /^(unk|int|dis|time)/;
 
 export function createUpstream(carrier: Carrier, { http, clock, limits, random, life, report }: Environment): Upstream {
   const outbox = createOutbox(limits);
@@ -76,39 +80,38 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
   /** Apart from those of subscriptions, which begin at 1. */
   let ids = 1e9;
 
-  /** Waits for an answer for as long as it may: to a publish that is to be sent, or to what `send` sends. */
-  function wait<Answer>(text: string, seconds: number, signal: AbortSignal | undefined, send?: (id: number) => void): Promise<Answer> {
+  /** Waits for the answer to a publish, which goes when it can, or to a request, which goes at once, and once. */
+  function wait<Answer>(publish: string, request: string, ms: number, signal: AbortSignal | undefined): Promise<Answer> {
     return within(
       clock,
-      seconds,
+      ms,
       signal,
       (own) =>
         new Promise((resolve, reject) => {
           own.throwIfAborted();
           if (carrier.error) throw carrier.error;
-          const id = ++ids;
-          own.onabort = () => outbox.take(id)?.reject(own.reason);
-          outbox.add({ id, text, resolve, reject, via: text ? 0 : carrier.socket!.id });
-          send?.(id);
+          const waiting: Waiting = { id: ++ids, text: publish, resolve, reject, via: 0 };
+          own.onabort = () => outbox.take(waiting.id)?.reject(own.reason);
+          outbox.add(waiting);
+          if (request) send(waiting, "request", request);
         }),
     );
   }
 
-  function send(waiting: Waiting): void {
-    const { socket } = carrier;
-    waiting.via = socket!.id;
-    socket!.pipe.send!(`{"type":"publish","id":${waiting.id},${waiting.text.slice(1)}`);
+  function send(waiting: Waiting, type = "publish", text = waiting.text): void {
+    const socket = carrier.socket!;
+    waiting.via = socket.id;
+    socket.pipe.send!(`{"type":"${type}","id":${waiting.id},${text.slice(1)}`);
   }
 
   /** One POST at a time, and none beside frames: else a later publish could overtake an earlier one. */
   function flush(): void {
-    const { socket, state } = carrier;
     const batch = posting || pause ? [] : outbox.unsent();
     if (!batch[0]) return;
-    if (socket) {
-      batch.forEach(send);
+    if (carrier.socket) {
+      for (const waiting of batch) send(waiting);
       flush();
-    } else if (state === "connected" || state === "idle") void post(batch);
+    } else if (carrier.state === "connected" || carrier.state === "idle") void post(batch);
   }
 
   async function post(batch: readonly Waiting[]): Promise<void> {
@@ -116,9 +119,13 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
     for (const waiting of batch) waiting.via = -1;
     try {
       const body = (): string => `[${batch.map(({ text }) => text)}]`;
-      const results = (await http.json("/publish", REQUEST_SECONDS, { body, signal: life.signal })) as Result[];
+      const results = (await http.json("/publish", REQUEST_MS, life.signal, body)) as Result[];
       failures = 0;
-      for (const [index, { id }] of batch.entries()) settle(id, results[index] as Result);
+      for (const { id } of batch) {
+        const result = results.shift() as Result;
+        if (result.error) refuse(id, result.error);
+        else outbox.take(id)?.resolve(result as never);
+      }
     } catch (error) {
       for (const { id } of batch) refuse(id, disconnected(error));
     }
@@ -126,22 +133,17 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
     carrier.plan();
   }
 
-  function settle(id: number, { error, position, level, duplicate = false }: Result): void {
-    if (error) refuse(id, error);
-    else outbox.take(id)?.resolve({ position, level, duplicate } as never);
-  }
-
-  function refuse(id: number, error: ErrorFrame | ThroughlineError): void {
-    const { code, message, retryAfterMs = 0 } = error;
+  function refuse(id: number, told: ErrorFrame | ThroughlineError): void {
     const waiting = outbox.get(id);
     // `keys_full` may last for hours: the application decides
-    if (waiting?.text && mayRetry(code) && code !== "keys_full") {
+    if (waiting?.text && MAY_RETRY.test(told.code) && told.code !== "keys_full") {
       waiting.via = 0;
-      pause ??= clock.after(Math.max(retryAfterMs, backoff(failures++, limits, random())), () => {
+      waiting.unsure ||= UNSURE.test(told.code);
+      pause ??= clock.after(Math.max(told.retryAfterMs ?? 0, backoff(failures++, limits, random())), () => {
         pause = undefined;
         carrier.plan();
       });
-    } else outbox.take(id)?.reject(new ThroughlineError(code, message, error as ErrorFrame));
+    } else outbox.refuse(id, refusal(told));
   }
 
   /** The latest of each, one after the other: a mouse that moves must not become a hundred POSTs at once. */
@@ -150,7 +152,9 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
     signalling = true;
     for (const [path, text] of signals) {
       signals.delete(path);
-      await http.call(path, { body: () => text }).catch(report);
+      await within(clock, REQUEST_MS, life.signal, (signal) => http.call(path, signal, () => text)).catch(
+        (error) => life.signal.aborted || report(error),
+      );
     }
     signalling = false;
   }
@@ -159,40 +163,32 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
     get size() {
       return outbox.size;
     },
-    async publish(channel, event, value, { key = `${random()}${random()}`, signal } = {}) {
-      const bytes = value instanceof Uint8Array;
+    async publish(channel, event, data = null, { key = `${random()}${random()}`, signal } = {}) {
+      const bytes = data instanceof Uint8Array;
       carrier.talked(bytes ? TALK_MIN : 1);
-      const envelope = { channel, event, key, encoding: bytes ? "base64" : undefined, data: bytes ? encodeBase64(value) : (value ?? null) };
-      return wait(JSON.stringify(envelope), 0, signal);
+      const content = bytes ? { encoding: "base64", data: encodeBase64(data) } : { data };
+      const text = JSON.stringify({ channel, event, key, ...content });
+      const { position, level, duplicate = false } = await wait<AckFrame>(text, "", 0, signal);
+      return { position, level, duplicate };
     },
-    signal(channel, event, data) {
+    signal(channel, event, data = null) {
       carrier.talked(TALK_MIN);
-      const { socket } = carrier;
-      if (socket) return socket.pipe.send!(JSON.stringify({ type: "signal", channel, event, data: data ?? null }));
-      signals.set(pathOf("signals", channel, { event }), JSON.stringify(data ?? null));
+      if (carrier.socket) return carrier.socket.pipe.send!(JSON.stringify({ type: "signal", channel, event, data }));
+      signals.set(pathOf("signals", channel, { event }), JSON.stringify(data));
       void postSignals();
     },
-    request: async (channel, name, data, { timeoutMs = REQUEST_SECONDS * 1_000, signal } = {}) => {
+    async request(channel, name, data = null, { timeoutMs = REQUEST_MS, signal } = {}) {
       carrier.talked(TALK_MIN);
-      const seconds = timeoutMs / 1_000;
-      const text = JSON.stringify(data ?? null);
-      const { socket } = carrier;
-      if (socket) {
-        return wait("", seconds, signal, (id) =>
-          socket.pipe.send!(JSON.stringify({ type: "request", id, channel, name, data: data ?? null })),
-        );
-      }
-      return http.json(pathOf("requests", channel, { name }), seconds, { body: () => text, signal });
+      if (carrier.socket) return (await wait<ResponseFrame>("", JSON.stringify({ channel, name, data }), timeoutMs, signal)).data;
+      const text = JSON.stringify(data);
+      return http.json(pathOf("requests", channel, { name }), timeoutMs, signal, () => text);
     },
     flush,
     answer(frame) {
-      const { id = 0 } = frame as AckFrame;
-      if (frame.type === "ack") settle(id, frame);
-      else if (frame.type === "response") outbox.take(id)?.resolve(frame.data as never);
-      else if (frame.type === "error") {
-        if (id) refuse(id, frame);
-        else report(new ThroughlineError(frame.code, frame.message));
-      }
+      const { id } = frame as AckFrame;
+      if (frame.type !== "error") outbox.take(id)?.resolve(frame as never);
+      else if (id) refuse(id, frame);
+      else report(refusal(frame));
     },
     lost: (pipe) => outbox.lost(pipe, disconnected()),
     end(error) {

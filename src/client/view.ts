@@ -8,18 +8,19 @@ export type ReadingFrame = MessageFrame | SubscribedFrame | LiveFrame | EpochFra
 export interface View {
   /** The id of the latest subscription: what comes before its `subscribed` belongs to an earlier one (race R14). */
   readonly id: number;
-  /** The epoch told last, and the offset reached, on this pipe; -1 before it has begun. */
-  epoch: string;
-  offset: number;
+  /** Reached on this pipe, under the epoch told last; empty before it has begun. */
+  position: string;
   /** It has brought all that was stored when it began. */
   live: boolean;
+  /** A reader found twice that what it brings does not fit. */
+  distrusted?: boolean;
 }
 
 /** A channel that is being read, as the connection sees it. */
 export interface Feed {
   /** Where a new pipe is to begin, as text. */
   from(): string;
-  /** A frame of a pipe. Returns what it counts as. Throws if the pipe is not to be believed. */
+  /** A frame of a pipe. Returns what it counts as. */
   hear(view: View, frame: ReadingFrame): "received" | "duplicates" | "gaps" | undefined;
   /** True if the pipe is not behind the others: what comes next on it is next. */
   isReady(view: View): boolean;

@@ -23,7 +23,10 @@ test("a socket that has ended and not said so yet, as when a page wakes up, is s
     close(): void {}
   }
   const http = { base: () => "http://fake", token: async () => undefined };
-  const pipe = openWebSocket({} as PipeHost, { http, WebSocket: OwnSocket } as unknown as Environment);
+  const pipe = openWebSocket(
+    { signal: new AbortController().signal } as PipeHost,
+    { http, WebSocket: OwnSocket } as unknown as Environment,
+  );
   await Promise.resolve();
   await Promise.resolve();
   pipe.send!("before");

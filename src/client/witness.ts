@@ -1,13 +1,6 @@
-import { type Seen, TALK_MIN, TALK_MS } from "./choose-transport.ts";
+import { SHUN_MS_MAX, SHUN_MS_MIN, SIGNS_MAX, STEADY_MS, TALK_MIN, TALK_MS } from "./bounds.ts";
+import type { Seen } from "./choose-transport.ts";
 import type { Transport } from "./options.ts";
-
-/** A pipe that stood so long is not at fault when it is cut. */
-const LONG_MS = 10_000;
-/** So many short lives in a row are a proxy's doing, not chance (three is what ElectricSQL's client counts). */
-const SIGNS_MAX = 3;
-/** How long a transport that failed is left alone: doubling with each failure, so that nothing flaps. */
-export const SHUN_MS_MIN = 60_000;
-export const SHUN_MS_MAX = 1_800_000;
 
 /** Remembers what the choice of a transport rests on. Pure: time is told. */
 export interface Witness {
@@ -39,7 +32,7 @@ export function createWitness(): Witness {
     },
     cut(transport, nowMs, stoodMs, silent) {
       const account = accountOf(transport);
-      if (stoodMs >= LONG_MS) account.signs = account.failures = 0;
+      if (stoodMs >= STEADY_MS) account.signs = account.failures = 0;
       else if (stoodMs >= 0) account.signs++;
       // A refused connection says nothing about streams; one that is held back, or a handshake that fails, does
       else if (silent || transport === "websocket") account.signs = SIGNS_MAX;
@@ -47,11 +40,11 @@ export function createWitness(): Witness {
       account.signs = 0;
       account.untilMs = nowMs + Math.min(SHUN_MS_MAX, SHUN_MS_MIN * 2 ** account.failures++);
     },
-    look: (current, nowMs) => ({
+    look: (current, nowMs) => [
       current,
-      talk: talkedMs.filter((atMs) => nowMs - atMs < TALK_MS).length,
-      sseShunMs: accountOf("sse").untilMs - nowMs,
-      webSocketShunMs: accountOf("websocket").untilMs - nowMs,
-    }),
+      talkedMs.filter((atMs) => nowMs - atMs < TALK_MS).length,
+      accountOf("sse").untilMs - nowMs,
+      accountOf("websocket").untilMs - nowMs,
+    ],
   };
 }

@@ -69,9 +69,9 @@ export type ErrorCode = keyof typeof ERRORS;
  */
 export class ThroughlineError extends Error {
   override readonly name = "ThroughlineError";
-  readonly code: ErrorCode;
+  declare readonly code: ErrorCode;
   /** How long to wait before another try, in milliseconds, where the server said so. */
-  readonly retryAfterMs: number | undefined;
+  declare readonly retryAfterMs: number | undefined;
 
   constructor(code: ErrorCode, message: string, options: { readonly retryAfterMs?: number; readonly cause?: unknown } = {}) {
     super(message, options);

@@ -56,7 +56,7 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: client("reader"),
-        find: "return ahead > 0 || epochOf(position) > epochOf(own) || (ahead === 0 && position !== own) ? null : false;",
+        find: "return position === own || (ahead < 0 && epochOf(position) <= epochOf(own)) ? false : null;",
         replace: "return ahead > 0 ? null : false;",
       },
     ],
@@ -64,12 +64,18 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
   {
     name: "epoch-frame-ignored",
     what: "The client goes on under the epoch that it was told first.",
-    edits: [{ file: client("create-channel"), find: 'if (frame.type === "epoch") view.epoch = frame.epoch;', replace: "" }],
+    edits: [
+      {
+        file: client("create-channel"),
+        find: 'if (frame.type === "epoch") view.position = frame.epoch + view.position.slice(20);',
+        replace: "",
+      },
+    ],
   },
   {
     name: "earlier-subscription-believed",
     what: "What a pipe says before it has begun is taken for news.",
-    edits: [{ file: client("create-channel"), find: "    if (view.offset < 0) return;", replace: "" }],
+    edits: [{ file: client("create-channel"), find: "    if (!view.position) return;", replace: "" }],
   },
   {
     name: "page-restarts",
@@ -104,8 +110,8 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: client("upstream"),
-        find: "waiting.text.slice(1)",
-        replace: 'waiting.text.slice(1).replace(/"key":"[^"]*/, (key) => key + random())',
+        find: "text.slice(1)",
+        replace: 'text.slice(1).replace(/"key":"[^"]*/, (key) => key + random())',
       },
     ],
   },
@@ -113,6 +119,11 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
     name: "outbox-drops-at-cut",
     what: "What was under way when a pipe was cut is not sent again.",
     edits: [{ file: client("outbox"), find: "        waiting.via = 0;", replace: "" }],
+  },
+  {
+    name: "refusal-speaks-for-the-lost",
+    what: "A publish that is refused when it is sent again is told as not stored, though what became of the first attempt is not known.",
+    edits: [{ file: client("outbox"), find: "        waiting.unsure = true;", replace: "" }],
   },
   {
     name: "outbox-unordered",
@@ -140,6 +151,6 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
   {
     name: "silence-unnoticed",
     what: "A pipe that says nothing any more is waited for.",
-    edits: [{ file: client("connection"), find: "else ended(attached, disconnected());", replace: "else void attached;" }],
+    edits: [{ file: client("connection"), find: "else end();", replace: "else void heardAt;" }],
   },
 ];

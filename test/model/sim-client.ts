@@ -19,8 +19,8 @@ export interface Publish {
   readonly hash: string;
 }
 
-/** Codes that say that nothing was stored. What a client says of itself as a whole (`closed`, `revoked`) says nothing of a publish. */
-const NOT_STORED = /^(not_stored|overloaded|too_large|key_conflict|keys_full|bad_|outbox_full)/;
+/** Codes that say that nothing was stored. A client that no longer waits (`closed`, `retries_exhausted`) says nothing of a publish. */
+const NOT_STORED = /^(not_stored|overloaded|too_large|key_conflict|keys_full|bad_|outbox_full|forbidden|unauthenticated|revoked|expired)/;
 
 /** One application with one client: the real one, over the virtual network. It writes down what it sees. */
 export class SimClient {
@@ -136,8 +136,7 @@ export class SimClient {
         if (!this.owner.isAlive) return;
         const { code } = error;
         if (code === undefined) world.fail(`a publish rejected with ${String(error)}`);
-        const isRefused = NOT_STORED.test(code) && this.client.error === undefined;
-        world.history.push({ type: isRefused ? "refused" : "unknown", t: world.time.nowMs, ...head, code });
+        world.history.push({ type: NOT_STORED.test(code) ? "refused" : "unknown", t: world.time.nowMs, ...head, code });
       },
     );
   }
@@ -171,9 +170,7 @@ export class SimClient {
 
   #heard(error: unknown): void {
     if (error instanceof ThroughlineError) this.#world.errors.set(error.code, (this.#world.errors.get(error.code) ?? 0) + 1);
-    // A signal that could not be sent is not sent again
-    else if (!(error instanceof TypeError && error.message === "fetch failed"))
-      this.#world.fail(`${this.name} reports ${String((error as Error)?.stack ?? error)}`);
+    else this.#world.fail(`${this.name} reports ${String((error as Error)?.stack ?? error)}`);
   }
 }
 
