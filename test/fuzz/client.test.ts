@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Transport } from "../../src/client/options.ts";
+import type { ConnectOptions, Transport } from "../../src/client/options.ts";
 import { connect, type Message } from "../../src/client.ts";
 import { handClock, seededRandom } from "../support/clock.ts";
 import { record } from "../support/evidence.ts";
@@ -30,13 +30,19 @@ afterAll(() => {
     what: "Servers that answer whatever they like, and repent.",
     injections: done.calls,
     delivered: done.messages,
+    control: "a client that does not wait between attempts, found",
     seconds,
     seed: SEED,
   });
 });
 
 /** One client, some time with a server that follows a script, and then with an honest one. Returns what was wrong. */
-async function live(script: readonly number[], sticky: boolean, transport: Transport | "auto"): Promise<unknown[]> {
+async function live(
+  script: readonly number[],
+  sticky: boolean,
+  transport: Transport | "auto",
+  limits: ConnectOptions["limits"] = {},
+): Promise<unknown[]> {
   const faults: unknown[] = [];
   const fail = (error: unknown): void => void faults.push(error);
   const clock = handClock();
@@ -48,6 +54,7 @@ async function live(script: readonly number[], sticky: boolean, transport: Trans
     clock: likeSystem(clock, fail),
     random: seededRandom(1).fraction,
     transport,
+    limits,
   };
   const client = connect("http://fake/", options);
   let toldMs = 0;
@@ -155,4 +162,11 @@ test("[D7] a server that gives one answer for ever is asked at ease, and left fo
     }),
     { ...runs(0.0025), examples: ANSWERS_WITH_NOTHING },
   );
+});
+
+test("a client that does not wait between attempts is found", { timeout: PATIENCE_MS }, async () => {
+  const hasty = { backoffMsMin: 10, backoffMsMax: 10 };
+  const found: unknown[] = [];
+  for (let script = 0; script < 20 && found.length === 0; script++) found.push(...(await live([script], true, "sse", hasty)));
+  expect(String(found)).toMatch(/calls in the second/);
 });
