@@ -112,8 +112,10 @@ function inTurn(socket: Duplex & { _httpMessage?: ServerResponse | null }, act: 
     const end = () => socket.destroy();
     for (const event of ["error", "end"]) socket.on(event, end);
     earlier.once("close", () => {
+      // What has destroyed it may still be told as an error, which ends the process where nobody hears it
+      if (socket.destroyed) return;
       for (const event of ["error", "end"]) socket.off(event, end);
-      if (!socket.destroyed) inTurn(socket, act);
+      inTurn(socket, act);
     });
   }
 }

@@ -207,6 +207,8 @@ export function createChannel(name: string, connection: Connection, { clock, htt
 
   async function getPage(query: object, signal: AbortSignal | undefined): Promise<Page> {
     const page = (await http.json(pathOf("channels", name, query), REQUEST_MS, signal)) as Page;
+    // Where a reader will stand: what is no text throws here, and not at each pipe that brings a gap to who stands there
+    offsetOf(page.gap?.resumeFrom ?? page.position);
     return { ...page, messages: page.messages.map((told) => toMessage(name, told.position, told)) };
   }
 

@@ -1,6 +1,9 @@
+import { createServer } from "node:http";
+import type { Socket } from "node:net";
 import { expect, test } from "vitest";
+import { attach } from "../../src/node.ts";
 import { RawClient } from "../support/raw-clients.ts";
-import { counted, nodeHost, run } from "./host.ts";
+import { counted, nodeHost, run, siteOf } from "./host.ts";
 import { HANDSHAKE } from "./requests.ts";
 
 const SLOW = "GET /channels/a?wait=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -83,4 +86,37 @@ test("[D7] a client that leaves while its upgrade waits for an earlier answer is
   await client.ended;
   await counted(site.tl, 0);
   expect(client.text).toBe("");
+});
+
+// Who was reset may be found out by the write of the answer itself. An error that nobody hears ends a process.
+test("[D7] an answer that cannot be written any more, while an upgrade waits behind it, ends no process", async () => {
+  const sockets: Socket[] = [];
+  const site = await run({
+    ...nodeHost,
+    serve(tl) {
+      const server = createServer().on("connection", (socket) => sockets.push(socket));
+      attach(tl, server);
+      return siteOf(server, "");
+    },
+  });
+  const client = await RawClient.open(site.port);
+  client.write(
+    `${SLOW.replace("wait=1", "wait=20")}GET /channels/b HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n`,
+  );
+  await counted(site.tl, 1);
+  const [socket] = sockets as [Socket];
+  const broken = (callback: (error: Error) => void) => callback(Object.assign(new Error("write EPIPE"), { code: "EPIPE" }));
+  socket._write = (_chunk, _encoding, callback) => broken(callback);
+  socket._writev = (_chunks, callback) => broken(callback);
+  const heardBy: number[] = [];
+  const emit = socket.emit.bind(socket);
+  socket.emit = (name: string, ...told: unknown[]) => {
+    if (name !== "error") return emit(name, ...told);
+    heardBy.push(socket.listenerCount("error"));
+    return true;
+  };
+  await site.tl.channel("a").publish("an answer");
+  await client.ended;
+  await counted(site.tl, 0);
+  expect([heardBy, site.sentences]).toEqual([[1], []]);
 });

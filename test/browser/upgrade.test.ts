@@ -1,13 +1,17 @@
 import { expect, test } from "vitest";
+import { record } from "../support/evidence.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
+import type { Tab } from "./browsers.ts";
+import type { Site } from "./site.ts";
 import { FAULTLESS, faultsOf, inEachBrowser, LOBBY, publish, stream } from "./stage.ts";
 
-inEachBrowser("Where WebSocket does not get through, the client", ({ open }) => {
+inEachBrowser("Where WebSocket does not get through, the client", ({ kind, open }) => {
   test.each([
     ["refused", "refuses"],
     ["opened and dropped at once", "opens and dies"],
-  ] as const)("[D2] [D6] whose upgrade is %s stays on SSE, loses nothing, and does not try again soon", async (_, way) => {
+  ] as const)("[D2] [D6] whose upgrade is %s stays on SSE, loses nothing, and does not try again soon", async (how, way) => {
+    const beganMs = performance.now();
     const site = await open();
     site.way = way;
     const tab = await site.tab();
@@ -19,11 +23,25 @@ inEachBrowser("Where WebSocket does not get through, the client", ({ open }) => 
       await tab.received("reader", count);
       await tab.run("signal", LOBBY, "talking", count);
     }
+    expect(site.upgrades).toHaveLength(1);
+    const naive = await lostByNaive(site, tab);
     const last = await publishing.stop();
     await tab.received("reader", last);
     expect(faultsOf(await tab.run("story", "reader"), last)).toEqual(FAULTLESS);
     expect(await tab.run("fared")).toMatchObject({ transport: "sse", reason: "WebSocket is blocked", switches: 0, reconnects: 0 });
-    expect(site.upgrades).toHaveLength(1);
+    expect(site.upgrades).toHaveLength(2); // that of the control
+    expect(naive, "the test can see a loss").toBeGreaterThan(0);
+    record("N11", {
+      what: `a page of ${kind.name} whose upgrade is ${how}, under 200 messages/s`,
+      injections: 1,
+      delivered: last,
+      lost: 0,
+      twice: 0,
+      disordered: 0,
+      untold: 0,
+      control: `${naive} lost by a page that closes its EventSource before the WebSocket carries, and then comes back`,
+      seconds: Math.round((performance.now() - beganMs) / 1_000),
+    });
   });
 
   test("[D2] [D6] whose WebSocket is cut young three times in a row goes back to SSE, and loses nothing", async () => {
@@ -76,3 +94,17 @@ inEachBrowser("Where WebSocket does not get through, the client", ({ open }) => 
     expect([second - first > 290, third - second > 580, fourth - third > 1_150, site.upgrades.length]).toEqual([true, true, true, 4]);
   });
 });
+
+/** The control: how many messages are lost by a page that moves by closing what it has and opening anew, and must go back. */
+async function lostByNaive(site: Site, tab: Tab): Promise<number> {
+  const offsets = async (reader: string) => (await tab.run("story", reader)).flatMap((told) => (typeof told === "string" ? [] : [told[0]]));
+  await tab.run("listen", "naive", `/channels/${LOBBY}`);
+  await tab.received("naive", 10);
+  await tab.run("closeSource", "naive");
+  await tab.run("openSocket", "naive socket", `${site.url}/socket?channel=${LOBBY}`);
+  await until("it is closed", async () => String((await tab.run("story", "naive socket")).at(-1)).startsWith("closed"));
+  await tab.run("listen", "naive again", `/channels/${LOBBY}`);
+  await tab.received("naive again", 10);
+  const [before, after] = [await offsets("naive"), await offsets("naive again")];
+  return (after[0] as number) - (before.at(-1) as number) - 1;
+}

@@ -1,3 +1,4 @@
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { describe, expect, test } from "vitest";
 import { BareLoop, CHANNEL } from "../support/crew.ts";
 import { record } from "../support/evidence.ts";
@@ -42,6 +43,8 @@ describe("A black hole", { concurrent: true }, () => {
         await until("the bare loop reads", () => bare.connections > 0);
         let worstMs = 0;
         let holes = 0;
+        const lateness = monitorEventLoopDelay();
+        lateness.enable();
         for (let round = 0; round < HOLES; round++) {
           const { reconnects } = reader.counts;
           crew.chronicle.fault(`hole ${direction}`);
@@ -77,7 +80,8 @@ describe("A black hole", { concurrent: true }, () => {
           : {};
         record(row, { what, injections: holes, ...tally, ...told, seconds });
         expect(tally).toMatchObject({ lost: 0, twice: 0, disordered: 0, untold: 0 });
-        expect(worstMs).toBeLessThan(2 * HEARTBEAT_MS + SLACK_MS);
+        // A machine that has no time for anybody is late by its own measure
+        expect(worstMs).toBeLessThan(2 * HEARTBEAT_MS + SLACK_MS + 3 * (lateness.max / 1e6));
         if (notices) expect(control.lost, "the test can see a loss").toBeGreaterThan(0);
       });
     }

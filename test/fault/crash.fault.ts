@@ -13,7 +13,7 @@ test(`[D1] [D2] [D3] [D4] [D5] [D10] a server killed ${KILLS} times under load l
 }, async () => {
   const ground = new Ground();
   await ground.serve();
-  await ground.gather();
+  await ground.gather({ naive: 2 });
   for (let kills = 0; kills < KILLS; kills++) {
     // at any moment of the load
     await ground.progress(10 + Math.floor(ground.random.fraction() * 60));
@@ -32,7 +32,7 @@ test(`[D4] killed as it is about to sync, at one in ${FSYNC_STEP} of the first 1
 }, async () => {
   const ground = new Ground();
   await ground.serve();
-  await ground.gather();
+  await ground.gather({ naive: 2 });
   for (let nth = FSYNC_STEP; nth <= 100; nth += FSYNC_STEP) {
     await ground.stop("SIGKILL");
     ground.fault("kill", "start");

@@ -1,7 +1,8 @@
 import { createInterface } from "node:readline";
+import { createParser } from "eventsource-parser";
 import { type Channel, type Client, connect, type Page, ThroughlineError, type Transport } from "../../src/client.ts";
 import { formatPosition, ORIGIN, readPosition } from "../../src/protocol/position.ts";
-import { type HistoryEvent, hashOf } from "../check/history.ts";
+import { type BeginEvent, type HistoryEvent, hashOf, type MessageEvent } from "../check/history.ts";
 import { until } from "../support/until.ts";
 
 /*
@@ -24,10 +25,16 @@ export interface Crowd {
   /** Idle too long, a client gives up an attempt to connect. */
   readonly connectSecondsMax?: number;
   readonly token?: string;
+  /** Readers of the first channel that are wrong on purpose, as a row's negative control. */
+  readonly naive?: number;
+  /** What they take for an end: silence for so long. */
+  readonly naiveSilenceMs?: number;
 }
 
 /** What the crowd says beside the history. */
-export type Said = { readonly type: "said"; readonly word: "ready" | "quiet" | "final" };
+export type Said =
+  | { readonly type: "said"; readonly word: "ready" | "quiet" | "final" }
+  | { readonly type: "naive"; readonly event: BeginEvent | MessageEvent };
 
 const TRANSPORTS = ["sse", "websocket", "long-poll"] as const;
 const FINAL_PATIENCE_MS = 60_000;
@@ -36,6 +43,9 @@ const ANSWER_MS = 15_000;
 /** So that an asker does not hammer a server that is not there. */
 const AFTER_FAILURE_MS = 50;
 const PAGE_TRIES = 20;
+/** As long as many a page waits before it connects again; the second twice as long, and so on, so that they do not all come back in one lucky moment. */
+const NAIVE_AWAY_MS = 1_000;
+const NAIVE_SILENCE_MS = 3_000;
 
 const crowd = JSON.parse(process.argv[2] ?? "{}") as Crowd;
 const { url, name, channels } = crowd;
@@ -78,6 +88,35 @@ function read(cid: string, transport: Transport): void {
       },
       { from: { after: position } },
     );
+  }
+}
+
+/** The reader of many a tutorial: whatever ends, it comes back a while later to what is there then, and passes on whatever comes. */
+async function readNaively(cid: string, awayMs: number): Promise<never> {
+  const [channel = ""] = channels;
+  tell({ type: "naive", event: { type: "begin", t: t(), cid, channel, position: formatPosition(ORIGIN) } });
+  const parser = createParser({
+    onEvent: ({ event, id = "", data }) => {
+      if (event !== undefined) return;
+      tell({ type: "naive", event: { type: "message", t: t(), cid, channel, position: id, hash: hashOf(JSON.parse(data)) } });
+    },
+  });
+  for (let from = "start"; ; from = "now") {
+    const silence = new AbortController();
+    const timer = setTimeout(() => silence.abort(), crowd.naiveSilenceMs ?? NAIVE_SILENCE_MS);
+    try {
+      const { body } = await fetch(`${url}/channels/${channel}?from=${from}`, { signal: silence.signal });
+      const decoder = new TextDecoder();
+      for await (const bytes of body ?? []) {
+        timer.refresh();
+        parser.feed(decoder.decode(bytes, { stream: true }));
+      }
+    } catch {
+      // Cut, or silent
+    }
+    clearTimeout(timer);
+    parser.reset();
+    await new Promise((resolve) => setTimeout(resolve, awayMs));
   }
 }
 
@@ -167,6 +206,7 @@ function tellFinal(channel: string, via: string, { after: head }: { after: strin
 for (const transport of TRANSPORTS) {
   for (let count = 1; count <= (crowd.readers[transport] ?? 0); count++) read(`${name}-${transport}-${count}`, transport);
 }
+for (let count = 1; count <= (crowd.naive ?? 0); count++) void readNaively(`${name}-naive-${count}`, count * NAIVE_AWAY_MS);
 for (let count = 1; count <= crowd.publishers; count++) {
   const client = open(count % 2 === 0 ? "sse" : "websocket");
   publishing.push(publish(`${name}-publisher-${count}`, (channel, data, key) => client.channel(channel).publish("message", data, { key })));
@@ -184,7 +224,7 @@ const commands: Record<string, () => Promise<unknown>> = {
 createInterface({ input: process.stdin })
   .on("line", (line) => {
     commands[line]?.().then(
-      () => tell({ type: "said", word: line as Said["word"] }),
+      () => tell({ type: "said", word: line as "quiet" | "final" }),
       (error: unknown) => {
         console.error(error);
         process.exit(1);

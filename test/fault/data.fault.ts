@@ -11,7 +11,7 @@ const NOBODY = 65_534;
 test("[D3] [D4] a data file that was cut keeps the server from starting, with what to do; put back, everything is there", async () => {
   const ground = new Ground();
   await ground.serve();
-  await ground.gather();
+  await ground.gather({ naive: 2 });
   await ground.progress(100);
   await ground.stop("SIGTERM");
   const kept = join(ground.ledger.home, "kept");
@@ -39,7 +39,7 @@ test("[D3] [D4] a data file that was cut keeps the server from starting, with wh
 test("[D3] a data file that was emptied is another log, which every reader is told", async () => {
   const ground = new Ground();
   await ground.serve();
-  await ground.gather();
+  await ground.gather({ naive: 2 });
   await ground.progress(60);
   await ground.stop("SIGKILL");
   ground.fault("emptied file", "start", { may: ["epoch"], loses: ["disk"] });
@@ -56,7 +56,7 @@ test("[D3] a data file that was emptied is another log, which every reader is to
 test("[D3] an older backup put back is told to everyone who had read on, and to nobody twice", async () => {
   const ground = new Ground();
   await ground.serve();
-  await ground.gather();
+  await ground.gather({ naive: 2 });
   await ground.progress(80);
   await ground.stop("SIGKILL");
   const backup = join(ground.ledger.home, "backup");
@@ -84,7 +84,7 @@ test("[D4] a file system that has become read-only refuses what is published, an
   const volume = new Volume(ground);
   ground.data = join(volume.path, "data");
   await ground.serve();
-  await ground.gather();
+  await ground.gather({ naive: 2 });
   await ground.progress(50);
   const { refused, unknown } = ground;
   ground.fault("read-only", "start");

@@ -6,6 +6,8 @@ import { memory } from "../../src/index.ts";
 import { seededRandom } from "../support/clock.ts";
 import { record } from "../support/evidence.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
+import { SocketReader } from "../support/raw-socket.ts";
+import { PlainReader } from "../support/raw-sse.ts";
 import { type Recording, recordEvents, recordSocket } from "../support/recording.ts";
 import { cutNetwork } from "../support/scripted-network.ts";
 import { startServer, type TestServer } from "../support/start-server.ts";
@@ -156,9 +158,12 @@ describe.each(["sse", "websocket"] as const)("A stream over %s", (transport) => 
     }
     const seconds = Math.round((performance.now() - began) / 1_000);
     const what = `a live stream over ${transport} cut at a byte of its 65,536, by RST and FIN in turn`;
-    record(`N7 live ${transport}`, { what, injections: proxy.counts.cuts, ...count, seconds });
+    const control = await comeBackLive(transport);
+    const told = `${control} lost in ${BLIND_LIVE} cuts by a bare reader that comes back without a position`;
+    record(`N7 live ${transport}`, { what, injections: proxy.counts.cuts, ...count, control: told, seconds });
     expect(count).toEqual({ delivered: LIVE * (top() - 1), lost: 0, twice: 0, disordered: 0, broken: 0 });
     expect(proxy.counts.cuts).toBeGreaterThanOrEqual(LIVE);
+    expect(control, "the test can see a loss").toBeGreaterThanOrEqual(BLIND_LIVE);
   });
 });
 
@@ -176,6 +181,26 @@ async function comeBackBlindly(transport: "sse" | "websocket", recording: Record
     void read(options, ask(1), take).then(() => read(options, ask(2), take));
     await done;
     lost += top() - 1 - seen.size;
+  }
+  return lost;
+}
+
+const BLIND_LIVE = 10;
+
+/** The same of a live stream: what is lost by a bare reader that comes back to what is there then, which is nothing more. */
+async function comeBackLive(transport: "sse" | "websocket"): Promise<number> {
+  const proxy = await FaultProxy.open(Number(new URL(server.url).port));
+  let lost = 0;
+  try {
+    for (let cut = 1; cut <= BLIND_LIVE; cut++) {
+      proxy.onLink = (link) => link.set({ down: { cutAfterBytes: Math.floor((cut * STREAM_BYTES) / (BLIND_LIVE + 1)) } });
+      const asked = { url: proxy.url, channels: [{ name: CHANNEL, from: `after:${positions[1]}` }] };
+      const reader = await (transport === "sse" ? new PlainReader(asked) : new SocketReader(asked)).open();
+      await reader.ended();
+      lost += top() - 1 - reader.inbox.waiting;
+    }
+  } finally {
+    await proxy.close();
   }
   return lost;
 }

@@ -69,6 +69,8 @@ export class Ground {
   readonly random = seededRandom(this.seed);
   readonly ledger = new Ledger();
   readonly history: HistoryEvent[] = [];
+  /** What those were handed who are wrong on purpose. */
+  readonly naive: HistoryEvent[] = [];
   readonly startMs = performance.now();
   readonly network: string;
   /** Where the server's log is. */
@@ -119,6 +121,12 @@ export class Ground {
     const chain = `chain input {\ntype filter hook input priority 0\n${rules.join("\n")}\n}`;
     const script = `table inet faults {}\ndelete table inet faults\n${rules.length > 0 ? `table inet faults {\n${chain}\n}\n` : ""}`;
     execFileSync("nsenter", [`--net=/run/netns/${network}`, "--", need("nft"), "-f", "-"], { input: script, stdio: "pipe" });
+  }
+
+  /** Sets what the network's kernel goes by: `net/ipv4/…`. */
+  async set(name: string, value: string): Promise<void> {
+    const child = this.start(["sh", "-c", `echo "${value}" > /proc/sys/${name}`]);
+    await until(`${name} is ${value}`, () => child.exitCode === 0);
   }
 
   /** Sockets of the server that are established. */
@@ -214,6 +222,7 @@ export class Ground {
       if (!line.endsWith("}")) return; // it was killed in the middle of a line
       const event = JSON.parse(line) as HistoryEvent | Said;
       if (event.type === "said") said.add(event.word);
+      else if (event.type === "naive") this.naive.push(event.event);
       else this.#hear(event);
     });
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {

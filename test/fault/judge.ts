@@ -11,14 +11,15 @@ export interface Row {
   readonly row: string;
   /** One sentence: what was broken, and what had to hold. */
   readonly what: string;
-  /** What the row's own negative control came to. */
+  /** What the row's own negative control came to, where it has one beside the naive readers of its crowd. */
   readonly control?: string;
   readonly [measured: string]: number | string | undefined;
 }
 
 /**
- * Judges what happened on the ground by the promises, and keeps the figures. The same history with one message taken from a reader, given to it
- * twice, put behind the next, or taken from the log must not pass: so each row shows that it can fail.
+ * Judges what happened on the ground by the promises, and keeps the figures. What the naive readers of the crowd were handed through the same faults
+ * must not pass; nor may the same history with one message taken from a reader, given to it twice, put behind the next, or taken from the log: so each
+ * row shows that it can fail.
  */
 export function judge(ground: Ground, { row, what, control, ...measured }: Row): Verdict {
   const history = ground.history.toSorted((a, b) => a.t - b.t);
@@ -31,6 +32,7 @@ export function judge(ground: Ground, { row, what, control, ...measured }: Row):
   for (const [fault, planted] of Object.entries(plantedIn(history))) {
     expect(check(planted, { catchUpMs: CATCH_UP_MS }).counts.violations, `the checker finds a message ${fault}`).toBeGreaterThan(0);
   }
+  const controls = [control, naiveIn(ground, history), "planted: a message lost, given twice, out of order, not given: all found"];
   record(row, {
     what,
     injections: ground.injections,
@@ -43,11 +45,32 @@ export function judge(ground: Ground, { row, what, control, ...measured }: Row):
     refused: counts.refused,
     unknown: counts.unknown,
     ...measured,
-    control: `${control === undefined ? "" : `${control}; `}planted: a message lost, given twice, out of order, not given: all found`,
+    control: controls.filter((told) => told !== undefined).join("; "),
     seconds: Math.round((performance.now() - ground.startMs) / 100) / 10,
     seed: ground.seed,
   });
   return verdict;
+}
+
+/** The negative control, by the same judge: what the naive were handed. How much it came to; undefined if there were none. */
+function naiveIn(ground: Ground, history: readonly HistoryEvent[]): string | undefined {
+  if (ground.naive.length === 0) return undefined;
+  const others = history.filter(({ type }) => !/^(begin|message|gap|open|close|end)$/.test(type));
+  const { violations } = check(
+    [...others, ...ground.naive].sort((a, b) => a.t - b.t),
+    { violationsMax: 1 },
+  );
+  expect(violations.length, "the checker finds fault with the naive readers").toBeGreaterThan(0);
+  let lost = 0;
+  for (const begin of ground.naive) {
+    if (begin.type !== "begin") continue;
+    const messages = ground.naive.filter((event) => event.type === "message" && event.cid === begin.cid);
+    const handed = new Set(messages.map((event) => event.type === "message" && event.position));
+    const final = history.find((event) => event.type === "final" && event.channel === begin.channel);
+    if (final?.type === "final") lost += final.log.filter(({ position }) => !handed.has(position)).length;
+  }
+  expect(lost, "the naive readers lost something").toBeGreaterThan(0);
+  return `${lost} lost by naive readers`;
 }
 
 /** The history with one fault in it, of each kind: of the last message that is acknowledged, retained, and not the last that its reader got. */

@@ -14,10 +14,15 @@ const ALERT = { heartbeatSeconds: 1, stalledSecondsMax: 2 };
 const SLACK_MS = 2_000;
 /** So much one run differs from another on a machine with other work. */
 const NOISE_MS = 250;
-const EVENT_STREAMS = 2;
+/** How often there is a black hole; it takes the kernel 10 s to give a connection up. */
+const HOLES = Math.max(2, TIMES / 4);
+/** Tries of the kernel to get a packet confirmed: together a few seconds. */
+const RETRIES = 4;
+const NAIVE = 1;
+const FOR_EVER_MS = 600_000;
+/** What a server's memory may go up by in a black hole. */
+const HOLE_BYTES_MAX = 32 * 1024 * 1024;
 const LOSS_PERCENT = 5;
-/** `net.ipv4.tcp_retries2`: some 3 s, where 15 are some 15 minutes. */
-const RETRIES = 3;
 
 test(`[D2] [D5] [D10] ${TIMES} times half of the connections are reset, and nothing is lost or given twice`, {
   timeout: 60_000 + TIMES * 5_000,
@@ -27,7 +32,7 @@ test(`[D2] [D5] [D10] ${TIMES} times half of the connections are reset, and noth
   const marking = "ct state new ct mark set numgen inc mod 2";
   ground.filter([marking]);
   await ground.serve();
-  await ground.gather({ readers: { sse: 3, websocket: 3, "long-poll": 2 } });
+  await ground.gather({ readers: { sse: 3, websocket: 3, "long-poll": 2 }, naive: 6 });
   await ground.progress(50);
   const cuts = ground.closes();
   for (let times = 0; times < TIMES; times++) {
@@ -43,58 +48,52 @@ test(`[D2] [D5] [D10] ${TIMES} times half of the connections are reset, and noth
   judge(ground, { row: "N2", what: "Half of the connections are reset (nft), again and again.", cuts: ground.closes() - cuts });
 });
 
-// Node cannot see what the kernel holds for a peer that is gone: a quiet event stream is let go when the kernel gives it up, or the network is back.
-test("[D7] [D10] a network that swallows everything is noticed at both ends, and the server lets go of the WebSockets in it", async () => {
+// Over SSE nothing comes back by which a server could know. It goes on writing heartbeats, and the kernel gives the connection up when none of them was
+// confirmed for so many tries (tcp_retries2: of 15, as Linux comes, after a quarter of an hour or more). Node has no say in it.
+test(`[D7] [D10] ${HOLES} times a network swallows everything: it is noticed at both ends, and the server lets go of the WebSockets, and of the event streams once the kernel gives them up`, {
+  timeout: 60_000 + HOLES * 180_000,
+}, async () => {
   const ground = new Ground();
+  await ground.set("net/ipv4/tcp_retries2", String(RETRIES));
   await ground.serve({ library: { data: ground.data, limits: ALERT } });
-  await ground.gather({ readers: { websocket: 3, sse: EVENT_STREAMS }, publishers: 1, askers: 0 });
+  await ground.gather({ readers: { websocket: 3, sse: 2 }, publishers: 1, askers: 0, naive: NAIVE, naiveSilenceMs: FOR_EVER_MS });
   await ground.progress(50);
   const before = ground.established;
-  ground.fault("black hole", "start");
-  const startMs = performance.now();
-  ground.filter([`tcp dport ${PORT} drop`, `tcp sport ${PORT} drop`]);
-  await until("the server has let go of the WebSockets", () => ground.established <= EVENT_STREAMS, 20_000);
-  const freedMs = Math.round(performance.now() - startMs);
-  expect(freedMs).toBeLessThan(3 * ALERT.heartbeatSeconds * 1_000 + SLACK_MS);
-  await until("every reader has noticed", () => ground.cut.size === 3 + EVENT_STREAMS);
-  expect(ground.established, "what nobody can see").toBe(EVENT_STREAMS);
-  ground.filter([]);
-  ground.fault("black hole", "stop");
-  await ground.whole();
-  await until("the server has let go of all that was cut", () => ground.established === before, 20_000);
-  await ground.progress(50);
+  const rssBytes = [(await ground.sample()).rssBytes];
+  const freedMs = { websocket: 0, sse: 0 };
+  for (let times = 0; times < HOLES; times++) {
+    ground.fault("black hole", "start");
+    const startMs = performance.now();
+    ground.filter([`tcp dport ${PORT} drop`, `tcp sport ${PORT} drop`]);
+    await until("the server has let go of the WebSockets", () => ground.established <= 2 + NAIVE, 20_000);
+    freedMs.websocket = Math.max(freedMs.websocket, Math.round(performance.now() - startMs));
+    await until("every reader has noticed", () => ground.cut.size === 5);
+    // For the head of a request that was swallowed it waits for a minute and more
+    await until("the server has let go of the event streams", () => ground.established === 0, 120_000);
+    freedMs.sse = Math.max(freedMs.sse, Math.round(performance.now() - startMs));
+    rssBytes.push((await ground.sample()).rssBytes);
+    ground.filter([]);
+    ground.fault("black hole", "stop");
+    await ground.whole();
+    // But for those who are wrong on purpose: whoever watches no heartbeat is deaf from now on
+    await until("as many are connected as before", () => ground.established === before - NAIVE, 20_000);
+    await ground.progress(50);
+  }
   await ground.calm();
-  judge(ground, { row: "N3", what: "Packets are swallowed in both directions (nft drop), without a reset.", freedMs });
-});
-
-test(`[D7] [D10] where TCP gives up after ${RETRIES} retransmissions, the server lets go of the quiet event streams in such a network too`, async () => {
-  const ground = new Ground();
-  const patience = ground.start(["sh", "-c", `echo ${RETRIES} > /proc/sys/net/ipv4/tcp_retries2`]);
-  await until("TCP gives up soon", () => patience.exitCode === 0);
-  await ground.serve({ library: { data: ground.data, limits: ALERT } });
-  await ground.gather({ readers: { sse: EVENT_STREAMS }, publishers: 1, askers: 0 });
-  await ground.progress(50);
-  ground.fault("black hole", "start");
-  const startMs = performance.now();
-  ground.filter([`tcp dport ${PORT} drop`, `tcp sport ${PORT} drop`]);
-  await until("the server has let go of them", () => ground.established === 0, 20_000);
-  const freedMs = Math.round(performance.now() - startMs);
-  ground.filter([]);
-  ground.fault("black hole", "stop");
-  await ground.whole();
-  await ground.progress(50);
-  await ground.calm();
+  expect(freedMs.websocket).toBeLessThan(3 * ALERT.heartbeatSeconds * 1_000 + SLACK_MS);
+  expect(Math.max(...rssBytes) - (rssBytes[0] ?? 0)).toBeLessThan(HOLE_BYTES_MAX);
   judge(ground, {
     row: "N3",
-    what: `Packets are swallowed in both directions, and TCP gives up after ${RETRIES} retransmissions.`,
-    freedMs,
+    what: `Packets are swallowed in both directions (nft drop), without a reset; tcp_retries2 is ${RETRIES}.`,
+    freedMsMaxOfWebSockets: freedMs.websocket,
+    freedMsMaxOfEventStreams: freedMs.sse,
   });
 });
 
 test("[D10] a client whose server is heard no more notices it within two heartbeats", async () => {
   const ground = new Ground();
   await ground.serve({ library: { data: ground.data, limits: ALERT } });
-  await ground.gather({ readers: { sse: 2, websocket: 2 } });
+  await ground.gather({ readers: { sse: 2, websocket: 2 }, naive: 2, naiveSilenceMs: 1_500 });
   await ground.progress(50);
   const noticed: number[] = [];
   for (let times = 0; times < 2; times++) {
@@ -122,12 +121,14 @@ test(`[D1] [D2] of all packets ${LOSS_PERCENT} % are lost, and no message`, asyn
   await ground.serve();
   await ground.gather();
   ground.fault("packet loss", "start");
-  ground.filter([`numgen random mod 100 < ${LOSS_PERCENT} drop`]);
+  ground.filter([`numgen random mod 100 < ${LOSS_PERCENT} counter drop`]);
   await ground.progress(TIMES * 60);
+  const packets = Number(/counter packets (\d+)/.exec(ground.run("nft", "list", "table", "inet", "faults"))?.[1]);
   ground.filter([]);
   ground.fault("packet loss", "stop");
   await ground.calm();
-  judge(ground, { row: "N5", what: `${LOSS_PERCENT} % of the packets are dropped at random.` });
+  expect(packets, "packets that were dropped").toBeGreaterThan(TIMES * 10);
+  judge(ground, { row: "N5", what: `${LOSS_PERCENT} % of the packets are dropped at random.`, packets });
 });
 
 test("[D7] [D10] readers behind a link of 256 kbit/s fall behind and get everything, while the others are served as before", async () => {

@@ -18,7 +18,7 @@ test(`[D4] after each of ${CUTS} power cuts under load everything acknowledged i
   const volume = new Volume(ground);
   ground.data = join(volume.path, "data");
   await ground.serve();
-  await ground.gather();
+  await ground.gather({ naive: 2 });
   for (let cuts = 0; cuts < CUTS; cuts++) {
     await ground.progress(60 + Math.floor(ground.random.fraction() * 100));
     ground.fault("power cut", "start");

@@ -35,15 +35,13 @@ test(`[D7] [D10] without descriptors for ${STORM} more connections the server go
 test("[D10] clients that find no port to connect from come in when there are ports again", async () => {
   const ground = new Ground();
   await ground.serve();
-  const ports = (range: string) => ground.start(["sh", "-c", `echo "${range}" > /proc/sys/net/ipv4/ip_local_port_range`]);
+  const ports = (range: string) => ground.set("net/ipv4/ip_local_port_range", range);
   ground.fault("no ports", "start");
-  const few = ports("40000 40009");
-  await until("there are few ports", () => few.exitCode === 0);
+  await ports("40000 40009");
   await ground.gather({ readers: { sse: 10, websocket: 10, "long-poll": 2 }, publishers: 2, askers: 1 });
   await until("all ports are taken", () => ground.established >= 9);
   expect(ground.opens()).toBeLessThan(20);
-  const many = ports("32768 60999");
-  await until("there are many ports", () => many.exitCode === 0);
+  await ports("32768 60999");
   ground.fault("no ports", "stop");
   await until("all are in", () => ground.opens() >= 22, 20_000);
   await ground.progress(100);
@@ -61,7 +59,8 @@ test(`[D2] [D3] [D10] with a tenth of a processor for ${STARVED_MS} ms the serve
   cpu.take(ground);
   ground.fault("no processor", "start");
   await pass(STARVED_MS);
-  expect(Number(/nr_throttled (\d+)/.exec(cpu.get("cpu.stat"))?.[1])).toBeGreaterThan(10);
+  const throttled = () => Number(/nr_throttled (\d+)/.exec(cpu.get("cpu.stat"))?.[1]);
+  await until("it was stopped for want of quota again and again", () => throttled() > 10, 60_000);
   cpu.set("cpu.cfs_quota_us", -1);
   ground.fault("no processor", "stop");
   await ground.progress(100);

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Client, Transport } from "../../src/client.ts";
-import { freePort, startDevProgram } from "../server/program.ts";
+import { freePort, freshDirectory, startDevProgram } from "../server/program.ts";
 import { seededRandom } from "../support/clock.ts";
 import { BareLoop, CHANNEL, Crew } from "../support/crew.ts";
 import { record } from "../support/evidence.ts";
@@ -17,6 +17,12 @@ const MOVES_PER_CUT = 50;
 const ADDED_P99_MS_MAX = 50;
 /** What was sent so long before a cut may have been on its way. */
 const AROUND_CUT_MS = 50;
+/** `THROUGHLINE_KILLED_MOVES=100` for a night. */
+const KILLS = Number(process.env["THROUGHLINE_KILLED_MOVES"] ?? 3);
+/** Of moves between them, so many come to their end before one that does not. */
+const MOVES_PER_KILL = 3;
+/** A move over loopback takes about so long. */
+const MOVE_MS = 8;
 /** It is the moves that are measured, not how long a client waits to come back. */
 const AT_ONCE = { backoffMsMin: 1, backoffMsMax: 5, connectSecondsMax: 2 };
 
@@ -88,6 +94,65 @@ test(`[D2] [D6] ${SWITCHES} moves between SSE and WebSocket under 1,000 messages
   expect(published / lasted, "the rate was held").toBeGreaterThan(PER_SECOND / 2);
   // A machine that has no time for anybody (other tests run beside this one) is late by its own measure
   expect(added).toBeLessThanOrEqual(Math.max(ADDED_P99_MS_MAX, p99.steady / 2));
+  expect(control.lost, "the test can see a loss").toBeGreaterThan(0);
+});
+
+const ROUND: Readonly<Record<Transport, Transport>> = { sse: "websocket", websocket: "long-poll", "long-poll": "sse" };
+
+test(`[D2] [D4] [D6] C6: ${KILLS} times the server is killed in the middle of a move, behind moves and cuts: nothing acknowledged is lost, and no reader misses or doubles anything`, {
+  timeout: 60_000 + KILLS * 15_000,
+}, async () => {
+  const began = performance.now();
+  const seed = Date.now() % 1_000_000;
+  const random = seededRandom(seed);
+  const port = await freePort();
+  const directory = freshDirectory();
+  let program = await startDevProgram(port, directory);
+  const direct = `http://127.0.0.1:${port}`;
+  await using proxy = await FaultProxy.open(port, random.fraction);
+  using crew = await Crew.meet(direct);
+  const movers = (["sse", "websocket", "long-poll"] as const).map((transport) => crew.reader(proxy.url, transport, { limits: AT_ONCE }));
+  const naive = new Switcher(proxy.url, crew);
+  await crew.live();
+  const stop = crew.load([crew.client(direct, "websocket"), crew.client(direct, "sse")], 200);
+  const next = (mover: Client): Transport => ROUND[mover.transport ?? "sse"];
+  let cuts = 0;
+  for (let kills = 0; kills < KILLS; kills++) {
+    for (let moves = 0; moves < MOVES_PER_KILL; moves++) {
+      const to = new Map(movers.map((mover) => [mover, next(mover)]));
+      for (const mover of movers) mover.switchTo(to.get(mover) as Transport);
+      await until("each has moved", () => movers.every((mover) => mover.transport === to.get(mover)));
+    }
+    crew.chronicle.fault("cut");
+    cuts += proxy.cut(random.fraction() < 0.5 ? "reset" : "end");
+    await until("all are back", () => movers.every(({ transport }) => transport !== null));
+    for (const mover of movers) mover.switchTo(next(mover));
+    naive.move();
+    await new Promise((resolve) => setTimeout(resolve, random.fraction() * MOVE_MS));
+    crew.chronicle.fault("kill");
+    await program.kill();
+    program = await startDevProgram(port, directory);
+    const { sent } = crew;
+    await until("everyone is back", () => [...crew.chronicle.offsets.values()].every((offset) => offset > sent + 1), 20_000);
+  }
+  await stop();
+  naive.close();
+  const tally = await crew.judge(30_000);
+  const control = naive.judge(crew);
+  const switches = movers.reduce((sum, { counts }) => sum + counts.switches, 0);
+  record("C6", {
+    what: `${KILLS} times the server killed (SIGKILL) in the middle of a move, behind ${MOVES_PER_KILL} moves through SSE, WebSocket and long-poll and a cut of all connections, under 200 messages/s`,
+    injections: KILLS + cuts + switches,
+    switches,
+    cuts,
+    ...tally,
+    control: `${control.lost} lost by a loop that closes the old before the new is alive`,
+    seconds: Math.round((performance.now() - began) / 1_000),
+    seed,
+  });
+  expect(tally, `seed ${seed}`).toMatchObject({ lost: 0, twice: 0, disordered: 0, untold: 0 });
+  expect(tally.delivered).toBe(movers.length * crew.sent);
+  expect(switches).toBeGreaterThanOrEqual(movers.length * KILLS * MOVES_PER_KILL);
   expect(control.lost, "the test can see a loss").toBeGreaterThan(0);
 });
 

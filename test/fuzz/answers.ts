@@ -94,7 +94,8 @@ export function judgeError(error: { code?: unknown; message?: unknown } | undefi
     throw new Error(`The code ${shown(String(code))} is not in the law.`);
   if (code === "internal") throw new Error("The server says that it has a fault.");
   if (status !== undefined && ERRORS[code as ErrorCode].status !== status) throw new Error(`${code} is not ${status}.`);
-  if (typeof message !== "string" || message.length < 10 || /\bat .+:\d+:\d+/.test(message))
+  // No line of a stack; what the client sent stands in quotation marks, and may look like one
+  if (typeof message !== "string" || message.length < 10 || /\bat .+:\d+:\d+/.test(message.replace(/"(\\.|[^"\\])*"/g, "")))
     throw new Error(`${code} says ${shown(String(message))}`);
 }
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Transport } from "../../src/client/options.ts";
+import type { ConnectOptions, Transport } from "../../src/client/options.ts";
 import { connect, type Message } from "../../src/client.ts";
 import { handClock, seededRandom } from "../support/clock.ts";
 import { record } from "../support/evidence.ts";
@@ -30,13 +30,19 @@ afterAll(() => {
     what: "Servers that answer whatever they like, and repent.",
     injections: done.calls,
     delivered: done.messages,
+    control: "a client that does not wait between attempts, found",
     seconds,
     seed: SEED,
   });
 });
 
 /** One client, some time with a server that follows a script, and then with an honest one. Returns what was wrong. */
-async function live(script: readonly number[], sticky: boolean, transport: Transport | "auto"): Promise<unknown[]> {
+async function live(
+  script: readonly number[],
+  sticky: boolean,
+  transport: Transport | "auto",
+  limits: ConnectOptions["limits"] = {},
+): Promise<unknown[]> {
   const faults: unknown[] = [];
   const fail = (error: unknown): void => void faults.push(error);
   const clock = handClock();
@@ -48,6 +54,7 @@ async function live(script: readonly number[], sticky: boolean, transport: Trans
     clock: likeSystem(clock, fail),
     random: seededRandom(1).fraction,
     transport,
+    limits,
   };
   const client = connect("http://fake/", options);
   let toldMs = 0;
@@ -125,6 +132,10 @@ async function live(script: readonly number[], sticky: boolean, transport: Trans
 
 /** A page of history that ended before where the reader was took it back there, and the next one was handed out again. */
 const PAGES_THAT_LEAD_BACK: [number[], Transport | "auto"][] = [[[1_206_515_314, 0, 0, 0, 52_875_684], "auto"]];
+/** A page whose position is a number was believed, and from then on no pipe could tell that reader of a gap: each was cut, for ever. */
+const PLACES_THAT_ARE_NONE: [number[], Transport | "auto"][] = [
+  [[1_764_650_996, 0, 0, 9_646_336, 488_880_552, 0, 982_764_220, 637_328_468], "auto"],
+];
 /** Pages that led nowhere, and long-polls that brought nothing, were asked for again at once, for ever. */
 const ANSWERS_WITH_NOTHING: [number, Transport | "auto"][] = [
   [0, "auto"],
@@ -142,7 +153,7 @@ test("[D2] [D7] whatever a server answers, in whatever order, the client throws 
     fc.asyncProperty(script, transports, async (one, transport) => {
       expect(await live(one, false, transport)).toEqual([]);
     }),
-    { ...runs(0.005), examples: PAGES_THAT_LEAD_BACK },
+    { ...runs(0.005), examples: [...PAGES_THAT_LEAD_BACK, ...PLACES_THAT_ARE_NONE] },
   );
 });
 
@@ -155,4 +166,11 @@ test("[D7] a server that gives one answer for ever is asked at ease, and left fo
     }),
     { ...runs(0.0025), examples: ANSWERS_WITH_NOTHING },
   );
+});
+
+test("a client that does not wait between attempts is found", { timeout: PATIENCE_MS }, async () => {
+  const hasty = { backoffMsMin: 10, backoffMsMax: 10 };
+  const found: unknown[] = [];
+  for (let script = 0; script < 20 && found.length === 0; script++) found.push(...(await live([script], true, "sse", hasty)));
+  expect(String(found)).toMatch(/calls in the second/);
 });

@@ -17,6 +17,7 @@ import { frameJson, readServerFrame } from "../../src/wire/frame-json.ts";
 import { createSseParser } from "../../src/wire/sse-parser.ts";
 import { packBinary, unpackBinary } from "../../src/wire/websocket.ts";
 import { seededRandom } from "../support/clock.ts";
+import { record } from "../support/evidence.ts";
 import { corpus } from "./corpus.ts";
 import { clientFrame, from, name, position, serverFrame } from "./grammar.ts";
 import { mutate } from "./mutate.ts";
@@ -27,7 +28,18 @@ const done: Record<string, number> = { positions: 0, frames: 0, streams: 0, bodi
 /** A seed of its own for each mutant, so that fast-check can name the one that fails. */
 const mutantSeed = fc.nat();
 
-afterAll(() => console.log(`fuzz of the parsers, seed ${SEED}: ${JSON.stringify(done)}`));
+const beganMs = performance.now();
+afterAll(() => {
+  console.log(`fuzz of the parsers, seed ${SEED}: ${JSON.stringify(done)}`);
+  record("fuzz-parsers", {
+    what: "Positions, frames, event streams in any pieces, and bodies, by grammar and as mutants: read as the law says, as another's parser reads them, or refused by their code.",
+    injections: Object.values(done).reduce((sum, count) => sum + count, 0),
+    ...done,
+    control: "a parser that decodes each piece by itself, and one that drops a field it does not know, each found",
+    seconds: Math.round((performance.now() - beganMs) / 1_000),
+    seed: SEED,
+  });
+});
 
 /** Reads it; or null if it is refused by one of these codes. Whatever else is thrown is a bug. */
 function refused<Value>(read: () => Value, codes: RegExp): { readonly value: Value } | null {
@@ -209,15 +221,15 @@ const SSE_TOKENS = [
   "{}",
 ];
 
-describe("Event streams", () => {
-  const stream = fc.oneof(
-    fc.array(fc.constantFrom(...SSE_TOKENS), { maxLength: 40 }).map((tokens) => Buffer.from(tokens.join(""), "utf8")),
-    fc
-      .tuple(fc.constantFrom(...corpus("sse")), mutantSeed)
-      .map(([text, seed]) => Buffer.from(mutate(text, seededRandom(seed), corpus("sse")), "latin1")),
-  );
-  const cuts = fc.array(fc.nat({ max: 2_000 }), { maxLength: 12 });
+const stream = fc.oneof(
+  fc.array(fc.constantFrom(...SSE_TOKENS), { maxLength: 40 }).map((tokens) => Buffer.from(tokens.join(""), "utf8")),
+  fc
+    .tuple(fc.constantFrom(...corpus("sse")), mutantSeed)
+    .map(([text, seed]) => Buffer.from(mutate(text, seededRandom(seed), corpus("sse")), "latin1")),
+);
+const cuts = fc.array(fc.nat({ max: 2_000 }), { maxLength: 12 });
 
+describe("Event streams", () => {
   test("[D2] any bytes, cut anywhere, are the same events to our parser as to another's", timeout, () => {
     fc.assert(
       fc.property(stream, cuts, (bytes, at) => {
@@ -285,5 +297,31 @@ describe("Bodies", () => {
       }),
       runs(0.25),
     );
+  });
+});
+
+describe("A parser with a fault on purpose is found", () => {
+  test("where each piece is decoded by itself", timeout, () => {
+    const sloppy = (pieces: readonly Uint8Array[]) => {
+      const events: { event?: string | undefined; data: string }[] = [];
+      const parser = createParser({ onEvent: (event) => events.push(event) });
+      for (const piece of pieces) parser.feed(new TextDecoder().decode(piece));
+      parser.feed(":");
+      return events;
+    };
+    const asTheirs = fc.property(stream, cuts, (bytes, at) => expect(sloppy(cut(bytes, at))).toEqual(theirs(bytes)));
+    expect(() => fc.assert(asTheirs, runs(0.5))).toThrow("Property failed");
+  });
+
+  test("where a field is dropped that it does not know", timeout, () => {
+    const sloppy = (text: string) => {
+      const { key: _, ...known } = JSON.parse(text);
+      return JSON.stringify(known);
+    };
+    const asWritten = fc.property(clientFrame, (frame) => {
+      const text = frameJson(frame as ClientFrame);
+      expect(frameJson(readClientFrame(sloppy(text)))).toBe(text);
+    });
+    expect(() => fc.assert(asWritten, runs(0.25))).toThrow("Property failed");
   });
 });

@@ -125,8 +125,16 @@ describe.each(PROXIES)("Behind $name", (proxy) => {
     const call = { method: "HEAD", ...JSON_PAGE };
     const [direct, proxied] = [await ask(`${stage.server.url}/channels/head`, call), await ask(`${stage.proxy.url}/channels/head`, call)];
     expect(direct.headers["throughline-first"]).toBe("1");
-    if (proxy.headByGet) expect(proxied.status).toBe(200);
-    else expect(shown(proxied)).toEqual(shown(direct));
+    if (!proxy.headByGet) {
+      expect(shown(proxied)).toEqual(shown(direct));
+      return;
+    }
+    // What only HEAD tells is lost, and a page tells it too (PROTOCOL.md §4)
+    expect([proxied.status, proxied.headers["throughline-position"]]).toEqual([200, undefined]);
+    const pages = ["last:1", "start"].map((from) => demand(`${stage.proxy.url}/channels/head?from=${from}&limit=1`, JSON_PAGE));
+    const [end, start] = await Promise.all(pages);
+    expect(end?.json.position).toBe(direct.headers["throughline-position"]);
+    expect(offsets(start?.json.messages)).toEqual([Number(direct.headers["throughline-first"])]);
   });
 
   test("nothing of a channel that grows is answered from a cache", async () => {

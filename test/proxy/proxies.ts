@@ -20,7 +20,7 @@ export interface ProxySetup {
   readonly naive: "held" | "late" | "passed";
   /** It cuts a WebSocket that is idle, as it does other streams. */
   readonly cutsWebSocket: boolean;
-  /** It asks GET where a client asks HEAD, so as to fill its cache, and so the answer has the headers of the page. */
+  /** It asks GET where a client asks HEAD, so as to fill its cache, and so the answer has the headers of the page or stream; where it need not cache it does not. */
   readonly headByGet: boolean;
   start(upstreamPort: number, options?: StartOptions): Promise<RunningProxy>;
 }
@@ -66,6 +66,7 @@ export const PROXIES: readonly ProxySetup[] = [
   ),
   proxy("Apache with mod_deflate", NO_WEBSOCKET, apache("SetOutputFilter DEFLATE")),
   proxy("Varnish as it comes", { ...NO_WEBSOCKET, reload: false }, varnish(), { departureHeartbeats: 3, headByGet: true }),
+  proxy("Varnish with pass", { ...NO_WEBSOCKET, reload: false }, varnish("sub vcl_recv { return (pass); }"), { departureHeartbeats: 3 }),
   proxy("Varnish with pipe", { ...ALL, reload: false }, varnish(VARNISH_PIPE), { departureHeartbeats: 3, headByGet: true }),
 ];
 

@@ -38,12 +38,12 @@ export function record(row: string, figures: Figures): void {
 
 let known: string | undefined;
 
-/** The commit that was tried; with a `+` where files differ from it. */
+/** The commit that was tried; with a `+` where what is tried, or tries it, differs from it. */
 function commitOf(): string {
   if (known !== undefined) return known;
   try {
     const git = (...words: string[]) => execFileSync("git", words, { cwd: import.meta.dirname, encoding: "utf8", stdio: "pipe" }).trim();
-    known = `${git("rev-parse", "--short=10", "HEAD")}${git("status", "--porcelain", "--untracked-files=no") === "" ? "" : "+"}`;
+    known = `${git("rev-parse", "--short=10", "HEAD")}${git("status", "--porcelain", "--untracked-files=no", "--", ":/src", ":/test") === "" ? "" : "+"}`;
   } catch {
     known = "unknown";
   }
