@@ -70,7 +70,7 @@ export function step(machine: Machine, event: Happening, rules: Rules, fraction:
   const stop = (to: ConnectionState, error?: ThroughlineError): Machine => ({ ...START, state: to, made, error });
   const isNext = (event as Cut).pipe === next;
   if (state === "closed") return machine;
-  if (event.type === "close") return stop("closed", new ThroughlineError("closed", "Client closed."));
+  if (event.type === "close") return stop("closed", new ThroughlineError("closed", "Closed."));
   if (event.type === "replace" && state === "failed") return open("connecting");
   if (event.type === "want" && state === "idle") return open("connecting");
   if (state === "idle" || state === "failed") return machine;

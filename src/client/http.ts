@@ -1,5 +1,5 @@
 import { ThroughlineError } from "../protocol/error.ts";
-import { timedOut } from "./faults.ts";
+import { disconnected, timedOut } from "./faults.ts";
 import type { ConnectOptions } from "./options.ts";
 import { type ClientClock, systemFetch } from "./system.ts";
 
@@ -16,14 +16,14 @@ export interface Http {
   token(): Promise<string | undefined>;
   /** An answer with a good status. Throws what the server said, or what fetch threw. */
   call(path: string, call: Call): Promise<Response>;
-  /** The JSON of an answer, within `seconds`: else `timeout`. */
+  /** The JSON of an answer, within `seconds`: else `timeout`, and `disconnected` for what fetch threw. */
   json(path: string, seconds: number, call: Call): Promise<unknown>;
 }
 
 /** Seconds that an answer may take: `requestSecondsMax` of PROTOCOL.md §12. */
 export const REQUEST_SECONDS = 30;
 
-export function createHttp(url: string, { token, fetch: ask = systemFetch }: ConnectOptions, clock: ClientClock): Http {
+export function createHttp(url: string, { token, fetch: ask = systemFetch }: ConnectOptions, clock: ClientClock, life: AbortSignal): Http {
   const http: Http = {
     base: () => new URL(url, globalThis.location?.href).href.replace(/\/+$/, ""),
     token: async () => (typeof token === "function" ? token() : token),
@@ -42,28 +42,36 @@ export function createHttp(url: string, { token, fetch: ask = systemFetch }: Con
       throw await errorOf(response);
     },
     json: (path, seconds, call) =>
-      within(clock, seconds, call.signal, async (signal) => (await http.call(path, { ...call, signal })).json()),
+      within(clock, seconds, call.signal, async (signal) => (await http.call(path, { ...call, signal })).json(), life),
   };
   return http;
 }
 
-/** Acts with a signal that fires with `aborted` when the application's does, and with `timeout` after so many seconds (0: never). */
+/**
+ * Acts with a signal that fires with `aborted` when the application's does, with `timeout` after so many seconds (0: never), and with what ended
+ * the `life` that it is a part of.
+ */
 export async function within<Result>(
   clock: ClientClock,
   seconds: number,
   signal: AbortSignal | undefined,
   act: (signal: AbortSignal) => Promise<Result>,
+  life?: AbortSignal,
 ): Promise<Result> {
   const abort = new AbortController();
-  const stop = (): void => abort.abort(new ThroughlineError("aborted", "Aborted."));
-  signal?.addEventListener("abort", stop);
-  if (signal?.aborted) stop();
-  const cancel = seconds ? clock.after(seconds * 1_000, () => abort.abort(timedOut())) : undefined;
+  const stop = (): void => abort.abort(life?.reason ?? new ThroughlineError("aborted", "Aborted."));
+  signal?.addEventListener("abort", stop, abort);
+  life?.addEventListener("abort", stop, abort);
+  if (signal?.aborted || life?.aborted) stop();
+  const cancel = seconds && clock.after(seconds * 1_000, () => abort.abort(timedOut()));
   try {
     return await act(abort.signal);
+  } catch (error) {
+    throw disconnected(error);
   } finally {
-    cancel?.();
-    signal?.removeEventListener("abort", stop);
+    if (cancel) cancel();
+    // Nobody listens any more, nor is anything asked
+    abort.abort();
   }
 }
 

@@ -66,7 +66,7 @@ export interface Upstream {
 
 type Result = Omit<AckFrame, "id" | "duplicate"> & { readonly duplicate?: boolean; readonly error?: ErrorFrame };
 
-export function createUpstream(carrier: Carrier, { http, clock, limits, random, life, report }: Environment): Upstream {
+export function createUpstream(carrier: Carrier, { http, clock, limits, random, report }: Environment): Upstream {
   const outbox = createOutbox(limits);
   const signals = new Map<string, string>();
   let posting = false;
@@ -116,7 +116,7 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
     for (const waiting of batch) waiting.via = -1;
     try {
       const body = (): string => `[${batch.map(({ text }) => text)}]`;
-      const results = (await http.json("/publish", REQUEST_SECONDS, { body, signal: life.signal })) as Result[];
+      const results = (await http.json("/publish", REQUEST_SECONDS, { body })) as Result[];
       failures = 0;
       for (const [index, { id }] of batch.entries()) settle(id, results[index] as Result);
     } catch (error) {
