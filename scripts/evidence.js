@@ -55,7 +55,7 @@ function simulation() {
   });
   return section(
     "Simulation",
-    "The real hub, transports, wire, engines' logic and client in one process, on a virtual clock, network and disk. One seed is one history; the checker (`test/check`) judges each by the promises.",
+    "The real hub, transports, wire, engines' logic and client in one process, with bare EventSources beside, on a virtual clock, network and disk. One seed is one history; the checker (`test/check`) judges each by the promises.",
     runs,
   );
 }
