@@ -40,7 +40,7 @@ function table(columns, rows) {
 }
 
 const where = ({ commit, date, machine: { cpu, cores, kernel, node } }) =>
-  `Commit \`${commit}\`, ${date}, ${cores} cores of ${cpu}, kernel ${kernel}, Node ${node}.`;
+  `Commit \`${commit}\`,${date === undefined ? "" : ` ${date},`} ${cores} cores of ${cpu}, kernel ${kernel}, Node ${node}.`;
 
 function simulation() {
   const runs = jsonFiles("sim-").map((run) => {

@@ -87,7 +87,7 @@ async function hunt(mutant: Mutant): Promise<Row> {
         if (caught === null) break;
         // A fault that the product shows without the mutant proves nothing of it
         const own = await play(SOUND, machine, caught.seed, 1);
-        if (own === null) return row(machine, caught.seed, caught.fault);
+        if (own === null) return row(machine, caught.seed, caught.fault.split("\n")[0]!);
         sick.set(`${machine} ${caught.seed}`, own.fault);
         from = caught.seed + 1;
       }
