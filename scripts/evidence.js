@@ -40,9 +40,9 @@ function table(columns, rows) {
 }
 
 /** As much of it as the run has noted. */
-function where({ commit, machine }) {
+function where({ commit, date, machine }) {
   const on = machine === undefined ? [] : [`${machine.cores} cores of ${machine.cpu}, kernel ${machine.kernel}, Node ${machine.node}`];
-  const told = [...(commit === undefined ? [] : [`commit \`${commit}\``]), ...on].join(", ");
+  const told = [...(commit === undefined ? [] : [`commit \`${commit}\``]), ...(date === undefined ? [] : [date]), ...on].join(", ");
   return told === "" ? "" : ` ${told.charAt(0).toUpperCase()}${told.slice(1)}.`;
 }
 

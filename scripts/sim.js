@@ -49,7 +49,7 @@ for (const { seed, violations } of failed.slice(0, 20)) console.log(`\nseed ${se
 if (failed.length > 0) console.log(`\nAgain: npm run sim -- --seeds 1 --seed ${failed[0].seed} --history .`);
 if (values.out !== undefined) {
   const told = failed.map(({ seed, violations }) => ({ seed, violations }));
-  const measuredOn = { commit: commit(), machine: machine(tmpdir()) };
+  const measuredOn = { commit: commit(), date: new Date().toISOString().slice(0, 10), machine: machine(tmpdir()) };
   writeFileSync(
     values.out,
     `${JSON.stringify({ seeds, first, ...counts, faultCount: faults, failed: told, seconds, ...measuredOn }, null, 2)}\n`,

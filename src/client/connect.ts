@@ -52,7 +52,7 @@ export function connect<_Contract = unknown>(url: string, options: ConnectOption
   const forgotten = new FinalizationRegistry((name: string) => channels.get(name)?.deref() ?? channels.delete(name));
   const environment: Environment = {
     ...options,
-    http: createHttp(url, options, clock),
+    http: createHttp(url, options, clock, life.signal),
     clock,
     random,
     limits: { ...CLIENT_LIMITS, ...options.limits, retriesMax },

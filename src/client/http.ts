@@ -17,7 +17,7 @@ export interface Http {
   json(path: string, ms: number, signal: AbortSignal | undefined, body?: () => string): Promise<unknown>;
 }
 
-export function createHttp(url: string, { token, fetch: ask = systemFetch }: ConnectOptions, clock: ClientClock): Http {
+export function createHttp(url: string, { token, fetch: ask = systemFetch }: ConnectOptions, clock: ClientClock, life: AbortSignal): Http {
   const http: Http = {
     base: () => new URL(url, globalThis.location?.href).href.replace(/\/+$/, ""),
     token: async () => (typeof token === "function" ? token() : token),
@@ -39,7 +39,7 @@ export function createHttp(url: string, { token, fetch: ask = systemFetch }: Con
       const { error = { code, message: `HTTP ${status}` } } = await response.json().catch(() => ({}));
       throw refusal({ ...error, retryAfterMs: (headers.get("Retry-After") as unknown as number) * 1_000 || undefined });
     },
-    json: (path, ms, signal, body) => within(clock, ms, signal, async (own) => (await http.call(path, own, body)).json()),
+    json: (path, ms, signal, body) => within(clock, ms, signal, async (own) => (await http.call(path, own, body)).json(), life),
   };
   return http;
 }

@@ -160,7 +160,7 @@ for (const transport of TRANSPORTS) {
       client.close();
     });
 
-    test("a request that is not answered fails after its time, and one on a pipe that is cut at once", async () => {
+    test("a request that is not answered fails after its time, and one that is cut, or whose client is closed, at once", async () => {
       const { client, server, clock, settle } = fakeWorld({ transport });
       const { channel } = follow(client, "a");
       await settle();
@@ -170,15 +170,19 @@ for (const transport of TRANSPORTS) {
       asked.catch(() => {});
       await clock.advanceAsync(2_000);
       await expect(asked).rejects.toMatchObject({ code: "timeout" });
-      if (transport === "websocket") {
-        const cut = channel.request("x", 1);
-        cut.catch(() => {});
-        await settle();
-        server.cut();
-        await settle();
-        await expect(cut).rejects.toMatchObject({ code: "disconnected" });
-      }
+      if (transport !== "websocket") server.faults.refuse = () => "network";
+      const cut = channel.request("x", 1);
+      cut.catch(() => {});
+      await settle();
+      server.cut();
+      await settle();
+      await expect(cut).rejects.toMatchObject({ code: "disconnected" });
+      server.faults.refuse = () => "hang";
+      const left = channel.request("x", 1);
+      left.catch(() => {});
+      await settle();
       client.close();
+      await expect(left).rejects.toMatchObject({ code: "closed" });
       await settle();
       expect(clock.timers).toBe(0);
     });

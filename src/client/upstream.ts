@@ -119,7 +119,7 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
     for (const waiting of batch) waiting.via = -1;
     try {
       const body = (): string => `[${batch.map(({ text }) => text)}]`;
-      const results = (await http.json("/publish", REQUEST_MS, life.signal, body)) as Result[];
+      const results = (await http.json("/publish", REQUEST_MS, undefined, body)) as Result[];
       failures = 0;
       for (const { id } of batch) {
         const result = results.shift() as Result;

@@ -3,17 +3,20 @@ import { disconnected, timedOut } from "./faults.ts";
 import type { ClientClock } from "./system.ts";
 
 /**
- * Acts with a signal that fires with `aborted` when the application's does, and with `timeout` after so many milliseconds (0: never). What is not a
- * ThroughlineError, as what fetch throws, becomes `disconnected`.
+ * Acts with a signal that fires with `aborted` when the application's does, with what ended the `life` that it is a part of, and with `timeout` after
+ * so many milliseconds (0: never). What is not a ThroughlineError, as what fetch throws, becomes `disconnected`.
  */
 export async function within<Result>(
   clock: ClientClock,
   ms: number,
   signal: AbortSignal | undefined,
   act: (signal: AbortSignal) => Promise<Result>,
+  life?: AbortSignal,
 ): Promise<Result> {
   const abort = new AbortController();
-  onAbort(signal, () => abort.abort(new ThroughlineError("aborted", "Aborted.")), abort);
+  const stop = (): void => abort.abort(life?.reason ?? new ThroughlineError("aborted", "Aborted."));
+  onAbort(signal, stop, abort);
+  onAbort(life, stop, abort);
   const cancel = ms ? clock.after(ms, () => abort.abort(timedOut())) : undefined;
   try {
     return await act(abort.signal);

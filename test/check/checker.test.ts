@@ -31,6 +31,7 @@ interface Case {
 const lostTail = fault("lose tail", { may: ["truncated"], loses: ["disk"] });
 const trimmed = fault("trim", { may: ["trimmed"] });
 const removed = fault("remove", { may: ["epoch"], loses: ["disk"] });
+const restored = fault("restore", { may: ["truncated"], loses: ["disk"] });
 
 /** Five are stored; the last two are lost, and their places given to 6 and 7; the reader is told, or is not. */
 function afterLostTail(...heard: Told[]): Story {
@@ -326,6 +327,31 @@ const CASES: readonly Case[] = [
     what: "it says that the reader's message was lost, and the log has it",
     faulty: [begin(), publishAll(1, 2), messages(1, 2), lostTail, gap("truncated", at(2), at(1), 0), message(2), finalAll(1, 2)],
     innocent: [begin(), publishAll(1, 2), messages(1, 2), lostTail, gap("truncated", at(2), at(1), 0), finalAll(1, 1)],
+  },
+  {
+    name: "gap-lied",
+    what: "it says that the reader's message was lost, and the log has it, having changed but once while the gap was on its way",
+    faulty: [begin(), publishAll(1, 2), messages(1, 2), lostTail, gap("truncated", at(2), at(1), 0), message(2), finalAll(1, 2)],
+    // Lost, which was told, and back with a copy before the telling came
+    innocent: [
+      begin(),
+      publishAll(1, 2),
+      messages(1, 2),
+      lostTail,
+      restored,
+      gap("truncated", at(2), at(1), 0),
+      message(2),
+      finalAll(1, 2),
+    ],
+  },
+  {
+    name: "gap-lied",
+    what: "it says that the log is another, and the log has the reader's message, having changed but once while the gap was on its way",
+    faulty: [begin(), publishAll(1, 2), messages(1, 2), removed, gap("epoch", at(2), at(0), null), messages(1, 2), finalAll(1, 2)],
+    innocent: [
+      [begin(), publishAll(1, 2), messages(1, 2), removed, restored].flat(),
+      [gap("epoch", at(2), at(0), null), messages(1, 2), finalAll(1, 2)].flat(),
+    ],
   },
   {
     name: "gap-lied",

@@ -220,9 +220,71 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     edits: [{ file: core("flusher"), find: "if (!one.flush(deadline)) this.#current.add(one);", replace: "one.flush(deadline);" }],
   },
   {
+    name: "wanted-while-flushing",
+    what: "What wants a flush while one is under way is forgotten until the next wants one.",
+    edits: [{ file: core("flusher"), find: "if (this.#waiting.size > 0) this.#schedule();", replace: "" }],
+  },
+  {
+    name: "pace-never-told",
+    what: "A log that waits for the end of a flush is not told of it, and is given nothing any more.",
+    edits: [
+      {
+        file: core("flusher"),
+        find: "for (const { leadMs, act } of awaiting) this.#near(leadMs, act);",
+        replace: "void awaiting;",
+      },
+    ],
+  },
+  {
+    name: "pace-of-one",
+    what: "Of several logs that wait for the end of a flush only the last is told.",
+    edits: [
+      {
+        file: core("flusher"),
+        find: "if (this.#scheduled) this.#awaiting.push({ leadMs, act });",
+        replace: "if (this.#scheduled) this.#awaiting = [{ leadMs, act }];",
+      },
+    ],
+  },
+  {
     name: "listener-left-behind",
     what: "A channel that nobody reads any more goes on following its log.",
     edits: [{ file: core("channel"), find: "    this.#unfollow?.();\n    this.#resting?.end();", replace: "    this.#resting?.end();" }],
+  },
+  // Plain events
+  {
+    name: "last-event-id-ignored",
+    what: "A bare EventSource that comes back begins where its URL says.",
+    edits: [
+      {
+        file: "src/transports/streams.ts",
+        find: 'return exchange.header("last-event-id") || exchange.query.get("lastEventId") || null;',
+        replace: 'return exchange.query.get("lastEventId") || null;',
+      },
+    ],
+  },
+  {
+    name: "vector-id-late",
+    what: "On a stream of many channels the id of a message is that of the one before.",
+    edits: [
+      {
+        file: "src/transports/sse.ts",
+        find: "    this.#positions.set(channel, formatPosition({ epoch, offset, tag }));\n    return this.#vector();",
+        replace:
+          "    const late = this.#vector();\n    this.#positions.set(channel, formatPosition({ epoch, offset, tag }));\n    return late;",
+      },
+    ],
+  },
+  {
+    name: "gap-without-id",
+    what: "A gap on a plain stream is no place to come back to.",
+    edits: [
+      {
+        file: "src/wire/control.ts",
+        find: 'formatEvent({ event: "gap", id, data: frameJson(frame) })',
+        replace: 'formatEvent({ event: "gap", data: id && frameJson(frame) })',
+      },
+    ],
   },
   // Who may
   {

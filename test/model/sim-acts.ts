@@ -1,8 +1,9 @@
 import type { Transport } from "../../src/client/options.ts";
 import type { From } from "../../src/protocol/frame.ts";
-import { type Acts, channelOf, some } from "./sim-act.ts";
+import { type Acts, channelOf, some, someone } from "./sim-act.ts";
 import type { SimClient } from "./sim-client.ts";
 import { NETWORK_ACTS } from "./sim-network-acts.ts";
+import { PAGE_ACTS } from "./sim-page-acts.ts";
 import { SERVER_ACTS } from "./sim-server-acts.ts";
 import type { World } from "./sim-world.ts";
 
@@ -18,6 +19,7 @@ export const ACTS: Acts = {
   "lose the ack": [4, loseAck],
   connect: [9, connect],
   "read another channel": [3, (world) => some(world, (client) => read(world, client))],
+  "read anew": [3, readAnew],
   "stop reading": [2, (world) => some(world, (client) => stopReading(world, client))],
   "take nothing": [3, (world) => hold(world, true)],
   "take again": [4, (world) => hold(world, false)],
@@ -25,9 +27,11 @@ export const ACTS: Acts = {
   "crash a client": [1, crashClient],
   switch: [7, (world) => some(world, (client) => client.client.switchTo(world.chance.one(MODES)))],
   signal: [2, (world) => some(world, (client) => client.signal(channelOf(world)))],
+  request: [3, (world) => some(world, (client) => client.request(channelOf(world), world.chance.is(0.2)))],
   revoke: [0.4, revoke],
   "revoke on the way": [0.6, revokeOnTheWay],
   remove: [0.5, remove],
+  ...PAGE_ACTS,
   ...NETWORK_ACTS,
   ...SERVER_ACTS,
 };
@@ -102,6 +106,29 @@ function read(world: World, client: SimClient): unknown {
   client.read(channel, kind, fromOf(world, channel));
 }
 
+/** A channel is left and read anew on one WebSocket, while what is stored meanwhile is on its way under the earlier subscription. */
+function readAnew(world: World): unknown {
+  const { chance, time } = world;
+  const talking = world.clients.filter(({ isDone, client }) => !isDone && client.transport === "websocket");
+  const reading = talking.flatMap((client) =>
+    client.readers.filter(({ hasEnded }) => !hasEnded).map(({ channel }) => ({ client, channel })),
+  );
+  if (reading.length === 0) return false;
+  const { client, channel } = chance.one(reading);
+  for (let count = 2 + chance.dice(4); count > 0; count--) world.publish(client, channel);
+  const anew = (): void => {
+    if (client.isDone) return;
+    for (const reader of client.readers) {
+      if (reader.channel !== channel || reader.hasEnded) continue;
+      reader.ends();
+      reader.stop();
+    }
+    client.read(channel, "callback", fromOf(world, channel));
+    world.saw("a channel read anew");
+  };
+  time.after(chance.between(0, 4 * client.access.latencyMs + 5), anew, world.owner);
+}
+
 function stopReading(world: World, client: SimClient): unknown {
   const reading = client.readers.filter(({ hasEnded }) => !hasEnded);
   if (reading.length === 0) return false;
@@ -143,9 +170,9 @@ function crashClient(world: World): unknown {
 }
 
 function revoke(world: World): unknown {
-  return some(world, (client) => {
+  return someone(world, ({ identity }) => {
     world.saw("revoked");
-    world.revoke(client.identity);
+    world.revoke(identity);
   });
 }
 

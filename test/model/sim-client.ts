@@ -34,7 +34,8 @@ export class SimClient {
   readonly #channels = new Map<string, Channel>();
   readonly #world: World;
   #seq = 0;
-  /** Publishes that it still waits for. */
+  #errors = 0;
+  /** Publishes and requests that it still waits for. */
   unanswered = 0;
   isClosed = false;
 
@@ -61,6 +62,7 @@ export class SimClient {
     });
     this.client.on("transport", (transport) => {
       if (transport !== null) world.history.push({ type: "open", t: time.nowMs, cid: name, transport });
+      else if (this.client.state === "reconnecting") this.#lost();
     });
   }
 
@@ -145,6 +147,27 @@ export class SimClient {
     this.channel(channel).signal("typing", { by: this.name });
   }
 
+  request(channel: string, fails: boolean): void {
+    const world = this.#world;
+    const data = { n: ++this.#seq, of: this.name, fails };
+    this.unanswered++;
+    this.channel(channel)
+      .request("echo", data)
+      .then(
+        (answer) => {
+          this.unanswered--;
+          world.saw("an answer");
+          const own = JSON.stringify({ data, channel, by: this.identity });
+          if (fails || JSON.stringify(answer) !== own) world.fail(`${this.name} asked ${own}, and was answered ${JSON.stringify(answer)}`);
+        },
+        (error) => {
+          this.unanswered--;
+          world.saw("a request that failed");
+          if (!(error instanceof ThroughlineError)) world.fail(`a request rejected with ${String(error)}`);
+        },
+      );
+  }
+
   /** Ends it as an application does. */
   close(): void {
     this.#endAll();
@@ -168,9 +191,20 @@ export class SimClient {
     for (const reader of this.readers) reader.ends();
   }
 
+  /** What carried it is gone. That is a cut, of which it tells in the same turn: it never gives up one for another that has not proven itself (D6). */
+  #lost(): void {
+    const errors = this.#errors;
+    queueMicrotask(() => {
+      if (this.#errors === errors) this.#world.fail(`${this.name} left what carried it, and nothing had cut that`);
+    });
+  }
+
   #heard(error: unknown): void {
-    if (error instanceof ThroughlineError) this.#world.errors.set(error.code, (this.#world.errors.get(error.code) ?? 0) + 1);
-    else this.#world.fail(`${this.name} reports ${String((error as Error)?.stack ?? error)}`);
+    this.#errors++;
+    const cause = error instanceof ThroughlineError ? error.cause : error;
+    // What networks do comes as this; any other is of its own making
+    if (cause !== undefined && !(cause instanceof TypeError && cause.message === "fetch failed"))
+      this.#world.fail(`${this.name} reports ${String((cause as Error)?.stack ?? cause)}`);
   }
 }
 

@@ -7,7 +7,7 @@ import { Sweeper } from "../../src/engines/disk/sweeper.ts";
 import { type Medium, Writer } from "../../src/engines/disk/writer.ts";
 import { ThroughlineError } from "../../src/protocol/error.ts";
 import type { Chance } from "./sim-chance.ts";
-import { newOwner, type Owner, type Time } from "./sim-time.ts";
+import type { Owner, Time } from "./sim-time.ts";
 
 type Rows = Record<Table, Map<string, Buffer>>;
 
@@ -155,13 +155,14 @@ export class PlatterLog implements Log {
   readonly retention: Retention;
   readonly #platter: Platter;
   readonly #time: Time;
-  readonly #owner = newOwner();
+  readonly #owner: Owner;
   readonly #followers: Followers;
   #opened: Opened | null = null;
 
-  constructor(platter: Platter, time: Time, retention: Retention, onFault: (error: unknown) => void) {
+  constructor(platter: Platter, time: Time, owner: Owner, retention: Retention, onFault: (error: unknown) => void) {
     this.#platter = platter;
     this.#time = time;
+    this.#owner = owner;
     this.retention = retention;
     this.#followers = new Followers(onFault);
   }

@@ -28,7 +28,7 @@ export class Frames {
 
   #take(opcode: number, payload: Uint8Array): void {
     if (opcode === OPCODES.text) this.#listener.message(new TextDecoder("utf-8", { fatal: true }).decode(payload));
-    else if (opcode === OPCODES.binary) this.#listener.message(payload.slice().buffer);
+    else if (opcode === OPCODES.binary) this.#listener.message(new Uint8Array(payload).buffer);
     else if (opcode === OPCODES.ping) this.#listener.ping();
     else if (opcode === OPCODES.close) {
       this.#closed = true;

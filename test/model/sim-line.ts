@@ -54,6 +54,12 @@ export class Line {
   serverOpen = true;
   isStalled = false;
   bytesPerMs: number;
+  /** A stream or a WebSocket is open on it. */
+  isStream = false;
+  /** When its client last got a byte of it. */
+  heardAtMs: number;
+  /** The next write that is messages and nothing else is lost on the way, as by a broken box, and what follows it is not. */
+  swallows = false;
   sent = 0;
   /** False: nothing passes any more, either way, and nobody is told. */
   #passes = true;
@@ -75,6 +81,7 @@ export class Line {
   constructor(options: LineOptions) {
     this.#options = options;
     this.bytesPerMs = options.bytesPerMs;
+    this.heardAtMs = options.time.nowMs;
   }
 
   toString(): string {
@@ -99,8 +106,12 @@ export class Line {
   }
 
   /** From the server to the client. False: it is behind. */
-  write(bytes: Uint8Array): boolean {
+  write(bytes: Uint8Array, isMessages = false): boolean {
     if (!this.serverOpen || this.#ended || bytes.length === 0) return true;
+    if (this.swallows && isMessages) {
+      this.swallows = false;
+      return !this.#isBehind;
+    }
     this.#waiting.push(bytes);
     this.unsent += bytes.length;
     this.#pump();
@@ -177,6 +188,7 @@ export class Line {
 
   /** All faults are over: what passes does so at full speed. */
   heal(): void {
+    this.swallows = false;
     this.bytesPerMs = Number.POSITIVE_INFINITY;
     this.flow();
     this.#pump();
@@ -209,7 +221,7 @@ export class Line {
           load(this.#options.chance.is(0.5));
           break;
         }
-        if (left > 0) this.receiver?.bytes(load.subarray(0, left));
+        if (left > 0) this.#hand(load.subarray(0, left));
         left -= load.length;
         if (left < 0) break;
       }
@@ -314,9 +326,14 @@ export class Line {
       const { load } = this.#flight.shift()!;
       if (!this.clientOpen) return;
       if (typeof load === "function") load(true);
-      else this.receiver?.bytes(load);
+      else this.#hand(load);
     }
     this.#arm();
+  }
+
+  #hand(bytes: Uint8Array): void {
+    this.heardAtMs = this.#options.time.nowMs;
+    this.receiver?.bytes(bytes);
   }
 
   #tellClient(): void {

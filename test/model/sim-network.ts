@@ -143,7 +143,11 @@ export class Network {
             });
           },
           open(headers) {
-            line.mark((whole) => whole && resolve(new Response(stream(), { headers: { ...headers } })));
+            line.mark((whole) => {
+              if (!whole) return;
+              line.isStream = true;
+              resolve(new Response(stream(), { headers: { ...headers } }));
+            });
           },
         };
         const url = new URL(String(input));
@@ -221,6 +225,7 @@ class VirtualSocket implements WebSocketLike, SocketClient {
   opened(): void {
     if (this.readyState !== 0) return;
     this.readyState = 1;
+    this.#line!.isStream = true;
     this.onopen?.({} as never);
   }
 

@@ -1,3 +1,4 @@
+import type { Handler } from "../../src/core/handlers.ts";
 import { Hub } from "../../src/core/hub.ts";
 import type { Authenticate, Authorize } from "../../src/core/identity.ts";
 import { ERRORS, ThroughlineError } from "../../src/protocol/error.ts";
@@ -11,8 +12,8 @@ import type { Chance } from "./sim-chance.ts";
 import type { Line } from "./sim-line.ts";
 import type { Asked, HttpClient, Network, SocketClient, Target } from "./sim-network.ts";
 import type { NodeLog, Store } from "./sim-store.ts";
-import { newOwner, type Owner, type Time } from "./sim-time.ts";
-import { Wire } from "./sim-wire.ts";
+import { newOwner, type Owner, type Time, type Wall } from "./sim-time.ts";
+import { Wire, type WireKind } from "./sim-wire.ts";
 
 export interface NodeOptions {
   readonly time: Time;
@@ -20,14 +21,19 @@ export interface NodeOptions {
   readonly network: Network;
   readonly store: Store;
   readonly limits: Limits;
-  readonly authenticate: Authenticate;
+  /** The clock on its wall. */
+  readonly wall: Wall;
+  readonly authenticate: (node: ServerNode) => Authenticate;
   readonly authorize: (node: ServerNode) => Authorize;
+  /** What answers requests. */
+  readonly answer: (node: ServerNode) => Handler;
   readonly warn: (sentence: string) => void;
 }
 
 /** One server node: the real hub and the real endpoint. It can be killed, stopped and started anew. */
 export class ServerNode implements Target {
   readonly #options: NodeOptions;
+  readonly wall: Wall;
   owner: Owner = newOwner();
   hub!: Hub;
   log!: NodeLog;
@@ -36,11 +42,12 @@ export class ServerNode implements Target {
 
   constructor(options: NodeOptions) {
     this.#options = options;
+    this.wall = options.wall;
   }
 
   start(): void {
-    const { time, chance, store, limits, authenticate, authorize, warn } = this.#options;
-    this.owner = newOwner();
+    const { time, chance, store, limits, authenticate, authorize, answer, warn } = this.#options;
+    this.owner = newOwner(this.wall);
     this.log = store.logOf(this.owner);
     this.hub = new Hub({
       engine: this.log,
@@ -48,10 +55,11 @@ export class ServerNode implements Target {
       clock: { ...time.clockOf(this.owner), busy: () => Math.floor(time.nowMs) % 2 },
       random: chance.random,
       limits,
-      authenticate,
+      authenticate: authenticate(this),
       authorize: authorize(this),
       warn,
     });
+    this.hub.handlers.add("chat/:room", "echo", answer(this));
     this.#endpoint = new Endpoint(this.hub, { origins: [], loopbackOnly: false });
     this.isUp = true;
   }
@@ -75,7 +83,7 @@ export class ServerNode implements Target {
     void this.#endpoint.handle(exchange).then((ours) => ours || this.#endpoint.notFound(exchange));
   }
 
-  #wireOf(line: Line, kind: "websocket" | "sse" | "long-poll"): Wire {
+  #wireOf(line: Line, kind: WireKind): Wire {
     const { limits, warn } = this.#options;
     return new Wire({ kind, line, sinkBytesMax: limits.sinkBytesMax, onFault: warn });
   }
@@ -116,9 +124,9 @@ class VirtualExchange implements Exchange {
   readonly #line: Line;
   readonly #asked: Asked;
   readonly #client: HttpClient;
-  readonly #wireOf: (kind: "sse" | "long-poll") => Wire;
+  readonly #wireOf: (kind: WireKind) => Wire;
 
-  constructor(line: Line, asked: Asked, client: HttpClient, wireOf: (kind: "sse" | "long-poll") => Wire) {
+  constructor(line: Line, asked: Asked, client: HttpClient, wireOf: (kind: WireKind) => Wire) {
     const mark = asked.url.indexOf("?");
     this.method = asked.method;
     this.url = asked.url;
@@ -150,7 +158,8 @@ class VirtualExchange implements Exchange {
     if (!this.#line.serverOpen) return null;
     this.#line.owner = owner;
     this.#client.open(headers);
-    return new VirtualStream(this.#line, this.#wireOf("sse"));
+    const kind = this.method === "POST" ? "sse" : this.path === "/events" ? "vector" : "plain";
+    return new VirtualStream(this.#line, this.#wireOf(kind));
   }
 
   onGone(act: () => void): void {
@@ -177,8 +186,7 @@ class VirtualStream implements Stream {
   }
 
   write(bytes: Uint8Array): boolean {
-    this.#wire.write(bytes);
-    return this.#line.write(bytes);
+    return this.#line.write(bytes, this.#wire.write(bytes));
   }
 
   end(): void {
@@ -215,8 +223,7 @@ class VirtualServerSocket implements Socket {
   /** Nothing follows a close frame. */
   write(bytes: Uint8Array): boolean {
     if (this.#closed) return true;
-    this.#wire.write(bytes);
-    return this.#line.write(bytes);
+    return this.#line.write(bytes, this.#wire.write(bytes));
   }
 
   end(): void {

@@ -20,6 +20,7 @@ export const SERVER_ACTS: Acts = {
     (world) => script(world, "a write elsewhere", [], [], (log, channel) => log.appendElsewhere(channel, world.makeElsewhere(channel))),
   ],
   "bad habits": [4, habits],
+  "set a clock": [1, setClock],
   "good habits": [4, (world) => world.store.scripted?.behave({}) ?? false],
   trim: [1.5, trim],
   "keep all again": [1, keepAll],
@@ -30,6 +31,18 @@ export const SERVER_ACTS: Acts = {
   "cut off from the store": [1, (world) => way(world, "cut off from the store", (node) => Object.assign(node.log, { isCutOff: true }))],
   "a good way to the store": [3, goodWay],
 };
+
+/** So far from the true time a clock is set at most: a key is remembered for longer. */
+const CLOCK_MS_MAX = 6 * 3_600_000;
+
+/** By hours, forward or back; not back where messages age, since what was passed over as too old would be given again. */
+function setClock(world: World): void {
+  const { chance, time } = world;
+  const wall = chance.one(world.walls);
+  const skewMs = Math.round(chance.between(-CLOCK_MS_MAX, CLOCK_MS_MAX));
+  world.fault("clock set");
+  Object.assign(wall, { skewMs: world.agesMessages ? Math.max(wall.skewMs, skewMs) : skewMs, setAtMs: time.nowMs });
+}
 
 /** A single node dies with its store: they are one process. */
 function killNode(world: World, silence: boolean): unknown {

@@ -6,7 +6,7 @@ import type { Limits } from "../../src/protocol/limits.ts";
 import type { Chance } from "./sim-chance.ts";
 import { Platter, PlatterLog } from "./sim-disk.ts";
 import { ScriptedLogs } from "./sim-scripted.ts";
-import { newOwner, type Owner, type Time } from "./sim-time.ts";
+import { newOwner, type Owner, type Time, type Wall } from "./sim-time.ts";
 
 export type EngineName = "memory" | "disk" | "scripted";
 
@@ -17,6 +17,7 @@ export interface StoreOptions {
   readonly limits: Limits;
   readonly retention: Retention;
   readonly channels: readonly string[];
+  readonly wall: Wall;
   /** Milliseconds between the store and a node; 0: in the node's own process. */
   readonly wayMs: number;
   readonly warn: (sentence: string) => void;
@@ -35,16 +36,17 @@ export class Store {
   #engine: Log | null = null;
   #last: PlatterLog | null = null;
   #lives = 0;
-  #owner: Owner = newOwner();
+  #owner: Owner;
   /** Rejects what waits for an engine that died. */
   #died: (() => void)[] = [];
 
   constructor(options: StoreOptions) {
     this.#options = options;
     this.retention = options.retention;
-    const { engine, time, chance, channels } = options;
+    const { engine, time, chance, channels, wall } = options;
+    this.#owner = newOwner(wall);
     this.platter = new Platter(time, chance);
-    this.scripted = engine === "scripted" ? new ScriptedLogs(channels, time.clockOf(newOwner()), chance) : null;
+    this.scripted = engine === "scripted" ? new ScriptedLogs(channels, time.clockOf(newOwner(wall)), chance) : null;
   }
 
   get isUp(): boolean {
@@ -56,10 +58,11 @@ export class Store {
   }
 
   async start(): Promise<void> {
-    const { engine, time, chance, limits, warn, channels, onStored } = this.#options;
-    this.#owner = newOwner();
+    const { engine, time, chance, limits, warn, channels, wall, onStored } = this.#options;
+    this.#owner = newOwner(wall);
     const onFault = (error: unknown) => warn(`a follower threw: ${String(error)}`);
-    const log = this.scripted ?? (engine === "memory" ? memory() : new PlatterLog(this.platter, time, this.retention, onFault));
+    const log =
+      this.scripted ?? (engine === "memory" ? memory() : new PlatterLog(this.platter, time, newOwner(wall), this.retention, onFault));
     const { keysMax, keySecondsMin, lineageMax } = limits;
     const context: LogContext = {
       clock: time.clockOf(this.#owner),

@@ -12,10 +12,23 @@ export interface Owner {
   isAlive: boolean;
   /** Timers that have not fired: 0 when all is closed (D7). */
   timers: number;
+  readonly wall: Wall;
 }
 
-export function newOwner(): Owner {
-  return { isAlive: true, timers: 0 };
+/** The clock on the wall of a machine, which may be set, forward and back, while the durations that it measures go on. */
+export interface Wall {
+  /** Ahead of the true time by so much. */
+  skewMs: number;
+  /** When it was set last, in the time of the story. */
+  setAtMs: number;
+}
+
+export function newWall(): Wall {
+  return { skewMs: 0, setAtMs: Number.NEGATIVE_INFINITY };
+}
+
+export function newOwner(wall = newWall()): Owner {
+  return { isAlive: true, timers: 0, wall };
 }
 
 /** The wall clock at the beginning of every story. */
@@ -48,7 +61,7 @@ export class Time {
   /** Time as one owner has it. */
   clockOf(owner: Owner): Clock {
     return {
-      now: () => STORY_BEGINS_MS + Math.floor(this.nowMs),
+      now: () => STORY_BEGINS_MS + Math.floor(this.nowMs) + owner.wall.skewMs,
       elapsed: () => this.nowMs,
       after: (delayMs, act) => this.after(delayMs, act, owner),
       soon: (act) => void this.after(0, act, owner),

@@ -12,6 +12,8 @@ export interface Traits {
   /** Each request goes to any node. */
   readonly isScattered: boolean;
   readonly authorizeMs: number;
+  /** Retention by age, where the engine knows it. */
+  readonly retainSeconds: number;
   readonly limits: Limits;
 }
 
@@ -26,6 +28,12 @@ export function traitsOf(chance: Chance): Traits {
     channels: CHANNELS.slice(0, chance.one([1, 1, 2, 3])),
     isScattered: chance.is(0.25),
     authorizeMs: chance.one([0, 0, 0, 20]),
+    retainSeconds: chance.weighted([
+      [80, 86_400],
+      [7, 2],
+      [7, 10],
+      [6, 60],
+    ]),
     limits: withLimits({
       sinkBytesMax: chance.one([300, 1_000, 20_000]),
       tailBytesMax: chance.one([200, 1_000, 10_000]),

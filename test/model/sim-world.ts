@@ -1,31 +1,26 @@
 import type { Transport } from "../../src/client/options.ts";
 import type { Gap } from "../../src/client.ts";
+import type { HandlerInput } from "../../src/core/handlers.ts";
 import type { Identity } from "../../src/core/identity.ts";
 import { epochOf, topOf } from "../../src/core/resume.ts";
+import { ThroughlineError } from "../../src/protocol/error.ts";
 import { formatPosition, parsePosition } from "../../src/protocol/position.ts";
 import type { Pipe } from "../../src/transports/pipe.ts";
 import { type FaultEvent, type HistoryEvent, hashOf } from "../check/history.ts";
 import { Chance } from "./sim-chance.ts";
 import { makePublish, type Publish, SimClient } from "./sim-client.ts";
-import { Network } from "./sim-network.ts";
+import { type Access, Network } from "./sim-network.ts";
 import { ServerNode } from "./sim-node.ts";
 import { hashOfData, hashOfEntry, Oracle } from "./sim-oracle.ts";
-import { isAt, mayBeginAtEnd, offsetOf, type Reader } from "./sim-reader.ts";
+import { Page, type PageOptions } from "./sim-page.ts";
 import { Store } from "./sim-store.ts";
-import { newOwner, Time } from "./sim-time.ts";
+import { newOwner, newWall, Time, type Wall } from "./sim-time.ts";
 import { CHANNELS, type Traits, traitsOf } from "./sim-traits.ts";
 
-const TRANSPORTS: readonly Transport[] = ["sse", "websocket", "long-poll"];
-/** When faults have stopped everyone is at the end within this time (D10): two heartbeats of silence, an attempt that hangs, a backoff. */
-const CALM_MS_MAX = 150_000;
-/** A stream that was ended waits so long for what its client does not take. */
-const CLOSE_MS = 11_000;
-/** And a machine believes so long in a connection of which it hears nothing. */
-const BELIEF_MS = 100_000;
-/** A channel follows its log for so long after its last reader has gone, and a little. */
-const LINGER_MS = 5_100;
 /** What reaches live connections within a second (D8). */
 const SECOND_MS = 1_000;
+/** Beyond two heartbeats of silence, for a client that leaves a line that says nothing (PROTOCOL.md §10). */
+const PATIENCE_MS = 500;
 
 /** The whole line in one process: nodes on one log, clients, and all that is between them, on a time that moves when it is told. */
 export class World {
@@ -37,9 +32,11 @@ export class World {
   readonly store: Store;
   readonly nodes: ServerNode[];
   readonly clients: SimClient[] = [];
+  readonly pages: Page[] = [];
+  /** The clocks of the machines, the log's own first. */
+  readonly walls: readonly Wall[];
   readonly oracle: Oracle;
   readonly fails: string[] = [];
-  readonly errors = new Map<string, number>();
   readonly faults = new Map<string, number>();
   readonly plots = new Map<string, number>();
   readonly owner = newOwner();
@@ -63,7 +60,9 @@ export class World {
     this.chance = chance;
     const { time } = this;
     this.traits = traitsOf(chance);
-    const { engine, nodes, limits } = this.traits;
+    const { engine, nodes, limits, retainSeconds } = this.traits;
+    const wall = newWall();
+    this.walls = nodes === 1 ? [wall] : [wall, newWall(), newWall()];
     const warn = (sentence: string) => this.#warned(sentence);
     this.network = new Network(time, this.chanceOf("network"));
     this.store = new Store({
@@ -71,15 +70,16 @@ export class World {
       time,
       chance: this.chanceOf("store"),
       limits,
-      retention: { countMax: chance.is(0.3) ? 6 + chance.dice(20) : 10_000, bytesMax: 1e9, secondsMax: 86_400 },
+      retention: { countMax: chance.is(0.3) ? 6 + chance.dice(20) : 10_000, bytesMax: 1e9, secondsMax: retainSeconds },
       channels: CHANNELS,
+      wall,
       wayMs: nodes === 1 ? 0 : 0.5,
       warn,
       onStored: (channel, told) => {
         if (told.type === "changed") {
           // A removal takes its time: what was stored meanwhile is gone too
           if (this.removing.delete(channel)) this.fault("remove", { phase: "stop", channel, loses: ["memory", "disk"] });
-          void this.#lookAt(channel);
+          void this.#compare(channel);
         }
         for (const hash of this.oracle.stored(channel, told)) {
           this.onceStored.get(hash)?.();
@@ -98,11 +98,16 @@ export class World {
           network: this.network,
           store: this.store,
           limits,
-          authenticate: ({ token }) => this.#identityOf(token),
+          wall: this.walls[nodes === 1 ? 0 : index + 1]!,
+          authenticate:
+            (node) =>
+            ({ token, header }) =>
+              this.#identityOf(node, token ?? header("cookie")),
           authorize:
             (node) =>
             ({ identity }) =>
               this.#mayDo(node, identity),
+          answer: (node) => (asked) => this.#answer(node, asked),
           warn,
         }),
     );
@@ -115,7 +120,12 @@ export class World {
   async open(): Promise<void> {
     await this.store.start();
     for (const node of this.nodes) node.start();
-    if (this.store.retention.countMax < 10_000) this.fault("trim", { may: ["trimmed"] });
+    if (this.store.retention.countMax < 10_000 || this.agesMessages) this.fault("trim", { may: ["trimmed"] });
+  }
+
+  /** Retention by age reaches messages of this story. */
+  get agesMessages(): boolean {
+    return this.store.scripted === null && this.traits.retainSeconds < 3_600;
   }
 
   fail(what: string): void {
@@ -147,7 +157,7 @@ export class World {
 
   // What clients tell
 
-  delivered({ cid, channel }: Reader, position: string, data: unknown): void {
+  delivered({ cid, channel }: { readonly cid: string; readonly channel: string }, position: string, data: unknown): void {
     this.deliveries++;
     const fault = this.oracle.faultOf(channel, position, hashOf(data));
     if (fault !== null) this.fail(`${cid} got at ${position} what ${fault}`);
@@ -158,7 +168,7 @@ export class World {
     if (this.oracle.holdsOther(channel, position, hash)) this.fail(`${hash} was acknowledged at ${position}, the place of another`);
   }
 
-  told({ reason }: Gap): void {
+  told({ reason }: Pick<Gap, "reason">): void {
     this.saw(`gap ${reason}`);
   }
 
@@ -174,34 +184,44 @@ export class World {
     return `${identity}|${Math.round(this.time.nowMs + lifeMs)}`;
   }
 
+  isRevoked({ identity }: { readonly identity: string }): boolean {
+    return this.#revoked.has(identity);
+  }
+
   revoke(identity: string): void {
     this.#revoked.add(identity);
     for (const node of this.nodes) if (node.isUp) node.hub.connections.revoke(identity);
-    this.time.after(SECOND_MS, () => this.#look((person) => person.id === identity, "was revoked a second ago"), this.owner);
+    this.time.after(SECOND_MS, () => this.#lookAt(this.nodes, ({ id }) => id === identity, "was revoked a second ago"), this.owner);
   }
 
   // Clients
 
   newClient(transport: Transport | "auto", identity = this.newIdentity()): SimClient {
-    const { chance } = this;
-    const home = this.nodes[chance.dice(this.nodes.length)]!;
-    const client = new SimClient(this, {
-      name: `c${++this.#made}`,
-      transport,
-      identity,
-      chance: this.chanceOf(`client ${this.#made}`),
-      access: {
-        target: () => (this.traits.isScattered ? chance.one(this.nodes) : home),
-        latencyMs: chance.one([0.2, 2, 20, 80]),
-        bytesPerMs: Number.POSITIVE_INFINITY,
-        isOffline: false,
-        isGone: false,
-        webSocket: "open",
-        lines: new Set(),
-      },
-    });
+    const name = `c${++this.#made}`;
+    const chance = this.chanceOf(`client ${this.#made}`);
+    const client = new SimClient(this, { name, transport, identity, chance, access: this.#newAccess() });
     this.clients.push(client);
     return client;
+  }
+
+  openPage(options: Pick<PageOptions, "channels" | "isVector" | "from" | "kept">, identity = this.newIdentity()): Page {
+    const page = new Page(this, { ...options, name: `p${++this.#made}`, identity, access: this.#newAccess() });
+    this.pages.push(page);
+    return page;
+  }
+
+  #newAccess(): Access {
+    const { chance } = this;
+    const home = this.nodes[chance.dice(this.nodes.length)]!;
+    return {
+      target: () => (this.traits.isScattered ? chance.one(this.nodes) : home),
+      latencyMs: chance.one([0.2, 2, 20, 80]),
+      bytesPerMs: Number.POSITIVE_INFINITY,
+      isOffline: false,
+      isGone: false,
+      webSocket: "open",
+      lines: new Set(),
+    };
   }
 
   /** Content that another node writes, of whom nobody here knows. */
@@ -243,128 +263,17 @@ export class World {
   /** The store is back, perhaps with less than it had. */
   async storeStarts(): Promise<void> {
     await this.store.start();
-    for (const channel of CHANNELS) await this.#lookAt(channel);
+    for (const channel of CHANNELS) await this.#compare(channel);
   }
 
-  async #lookAt(channel: string): Promise<void> {
+  async #compare(channel: string): Promise<void> {
     const present = await this.readStore(channel).catch(() => null);
     if (present !== null) this.oracle.becomes(channel, present.log);
   }
 
-  // The end
-
-  /** Faults stop, and everyone comes to the end within bounded time (D10). */
-  async calmDown(): Promise<void> {
-    const untilMs = this.time.nowMs + CALM_MS_MAX;
-    while (this.pending.size > 0 && this.time.nowMs < untilMs) await this.time.pass(200);
-    if (this.pending.size > 0) this.fail("a server that was to come back did not");
-    this.store.platter.behave({});
-    this.store.scripted?.behave({});
-    for (const node of this.nodes) {
-      node.log.isForgetful = false;
-      node.log.isCutOff = false;
-    }
-    for (const client of this.clients) {
-      Object.assign(client.access, { isOffline: false, webSocket: "open", bytesPerMs: Number.POSITIVE_INFINITY });
-      if (!client.isDone) for (const reader of client.readers) reader.goOn();
-    }
-    for (const line of this.network.lines.keys()) line.heal();
-    this.fault("calm", { phase: "calm" });
-    const closer = this.newClient("sse", "closer");
-    for (const channel of this.traits.channels) this.publish(closer, channel);
-    await this.#allCome(this.clients);
-    for (const client of this.clients) if (!client.isDone) for (const reader of client.readers) if (!reader.hasEnded) reader.settle();
-    await this.#readFinally();
-  }
-
-  /** A fresh reader over each transport, and the store itself. */
-  async #readFinally(): Promise<void> {
-    // Nothing is trimmed between one reading and the next
-    this.store.retention = { ...this.store.retention, countMax: 1e9 };
-    const fresh = TRANSPORTS.map((transport) => {
-      const client = this.newClient(transport, "last");
-      client.access.latencyMs = 1;
-      return { transport, readers: this.traits.channels.map((channel) => client.read(channel, "callback", "start")), client };
-    });
-    await this.#allCome(fresh.map(({ client }) => client));
-    for (const channel of this.traits.channels) {
-      const { head, first, log } = await this.readStore(channel);
-      this.history.push({ type: "final", t: this.time.nowMs, channel, via: "store", first, head, log });
-      const known = this.oracle.logs.get(channel) ?? [];
-      const kept = known.slice(known.length - log.length);
-      if (this.store.scripted === null && log.some(({ position }, index) => position !== kept[index]))
-        this.fail(`the log of ${channel} is not what was told of it`);
-    }
-    for (const { transport, readers } of fresh) {
-      for (const { channel, cid, position } of readers) {
-        const log = this.history.flatMap((event) =>
-          event.type === "message" && event.cid === cid ? [{ position: event.position, hash: event.hash }] : [],
-        );
-        const head = position ?? "";
-        const first = log[0] === undefined ? offsetOf(head) + 1 : offsetOf(log[0].position);
-        this.history.push({ type: "final", t: this.time.nowMs, channel, via: transport, first, head, log });
-      }
-    }
-  }
-
-  async #allCome(clients: readonly SimClient[]): Promise<void> {
-    const untilMs = this.time.nowMs + CALM_MS_MAX;
-    for (let stepMs = 20; ; stepMs = Math.min(1_000, stepMs * 2)) {
-      await this.time.pass(stepMs);
-      const late = await this.#late(clients);
-      if (late.length === 0) return;
-      if (this.time.nowMs < untilMs) continue;
-      for (const what of late) this.fail(what);
-      return;
-    }
-  }
-
-  async #late(clients: readonly SimClient[]): Promise<string[]> {
-    const late: string[] = [];
-    const heads = new Map<string, { head: string; first: number }>();
-    for (const channel of this.traits.channels) heads.set(channel, await this.readStore(channel));
-    for (const client of clients) {
-      if (client.isDone || this.#revoked.has(client.identity)) continue;
-      if (client.unanswered > 0) late.push(`${client.name} still waits for ${client.unanswered} answers (${client.client.state})`);
-      for (const reader of client.readers) {
-        if (reader.hasEnded) continue;
-        const { head, first } = heads.get(reader.channel)!;
-        const { place: position, from, cid, channel } = reader;
-        const isEmpty = first > offsetOf(head);
-        if (position === null ? isEmpty || mayBeginAtEnd(from) : isAt(position, head)) continue;
-        const state = `${client.client.state}, ${client.client.transport}, ${client.channel(channel).state}`;
-        late.push(`${cid}, from ${JSON.stringify(from)}, is at ${position} and not at the end of ${channel}, ${head} (${state})`);
-      }
-    }
-    return late;
-  }
-
-  /** When all have left nothing is left of them (D7). */
-  async leave(): Promise<void> {
-    for (const client of this.clients) if (!client.isClosed) client.close();
-    await this.time.pass(CLOSE_MS);
-    for (const client of this.clients)
-      if (client.owner.isAlive && client.owner.timers > 0) this.fail(`${client.name} left ${client.owner.timers} timers`);
-    for (let waitedMs = 0; this.network.lines.size > 0 && waitedMs < BELIEF_MS; waitedMs += CLOSE_MS) await this.time.pass(CLOSE_MS);
-    await this.time.pass(LINGER_MS);
-    if (this.network.lines.size > 0) this.fail(`connections are left: ${[...this.network.lines.keys()].join(" ")}`);
-    for (const [index, node] of this.nodes.entries()) {
-      const { hub, log } = node;
-      if (hub.connections.size > 0) this.fail(`node ${index} holds ${hub.connections.size} connections that are gone`);
-      if (hub.readerCount > 0) this.fail(`node ${index} holds ${hub.readerCount} readers that are gone`);
-      if (hub.channelCount > 0 || log.follows) this.fail(`node ${index} follows channels that nobody reads`);
-      await node.stop();
-      await this.time.pass(10);
-      if (node.owner.timers > 0) this.fail(`node ${index} left ${node.owner.timers} timers`);
-    }
-    await this.store.stop();
-    await this.time.pass(10);
-    if (this.store.timers > 0) this.fail(`the log left ${this.store.timers} timers`);
-  }
-
   /** D8, looked at where it is decided: no pipe of such an identity is open. */
-  #look(isGone: (identity: Identity) => boolean, why: string): void {
-    for (const node of this.nodes) {
+  #lookAt(nodes: readonly ServerNode[], isGone: (identity: Identity) => boolean, why: string): void {
+    for (const node of nodes) {
       if (!node.isUp) continue;
       for (const connection of node.hub.connections) {
         const { identity, transport } = connection;
@@ -373,15 +282,34 @@ export class World {
     }
   }
 
-  lookForExpired(): void {
-    const nowMs = this.time.clockOf(this.owner).now();
-    this.#look(({ expiresAt }) => (expiresAt ?? Number.POSITIVE_INFINITY) + SECOND_MS < nowMs, "expired a second ago");
+  /** What must not last, looked at between two acts. */
+  look(): void {
+    for (const node of this.nodes) {
+      // Its clock may have been set just now
+      if (this.time.nowMs - node.wall.setAtMs < SECOND_MS) continue;
+      const nowMs = this.time.clockOf(node.owner).now();
+      this.#lookAt([node], ({ expiresAt }) => (expiresAt ?? Number.POSITIVE_INFINITY) + SECOND_MS < nowMs, "expired a second ago");
+    }
+    const silentMs = this.traits.limits.heartbeatSeconds * 2_000 + PATIENCE_MS;
+    for (const { name, access } of this.clients) {
+      for (const { isStream, clientOpen, heardAtMs } of access.lines) {
+        if (isStream && clientOpen && this.time.nowMs - heardAtMs > silentMs) this.fail(`${name} keeps a line that has long been silent`);
+      }
+    }
   }
 
-  #identityOf(token: string | null): Identity | false {
+  /** What a token says of its end is counted from now on, by the clock of the node that is asked. */
+  #identityOf({ owner }: ServerNode, token: string | null): Identity | false {
     const [id = "", until] = (token ?? "").split("|");
     if (token === null || this.#revoked.has(id)) return false;
-    return { id, expiresAt: this.time.clockOf(this.owner).now() - Math.floor(this.time.nowMs) + Number(until) };
+    return { id, expiresAt: this.time.clockOf(owner).now() - Math.floor(this.time.nowMs) + Number(until) };
+  }
+
+  /** The application's answer to a request, after a while. */
+  async #answer(node: ServerNode, { data, channel, identity }: HandlerInput): Promise<unknown> {
+    await new Promise<void>((resolve) => this.time.after(this.chance.between(0, 40), resolve, node.owner));
+    if ((data as { readonly fails: boolean }).fails) throw new ThroughlineError("request_failed", "As it was asked to.");
+    return { data, channel, by: identity.id };
   }
 
   #mayDo(node: ServerNode, { id }: Identity): boolean | Promise<boolean> {

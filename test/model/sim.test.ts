@@ -27,7 +27,8 @@ const PLOTS = [
     "miss wake-ups",
     "cut off from the store",
   ],
-  ...["sse", "websocket", "long-poll", "a duplicate", "an unknown outcome"],
+  ...["sse", "websocket", "long-poll", "eventsource", "a duplicate", "an unknown outcome"],
+  ...["a kept id", "a channel read anew", "a write swallowed", "clock set", "an answer", "a request that failed"],
 ];
 
 const SEEDS = Number(process.env["SEEDS"] ?? 300);

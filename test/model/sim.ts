@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { check } from "../check/checker.ts";
 import type { HistoryEvent } from "../check/history.ts";
 import { ACTS } from "./sim-acts.ts";
+import { calmDown, leave } from "./sim-calm.ts";
 import { World } from "./sim-world.ts";
 
 /** What one story came to. */
@@ -38,10 +39,10 @@ export async function play(seed: number): Promise<Outcome> {
       if (act(world) === false) continue;
       acts[name] = (acts[name] ?? 0) + 1;
       await world.time.pass(chance.weighted(PAUSES)(chance.random.fraction()));
-      world.lookForExpired();
+      world.look();
     }
-    if (world.fails.length === 0) await world.calmDown();
-    if (world.fails.length === 0) await world.leave();
+    if (world.fails.length === 0) await calmDown(world);
+    if (world.fails.length === 0) await leave(world);
   } catch (error) {
     world.fail(`the story broke off: ${String((error as Error).stack)}`);
   } finally {
@@ -69,6 +70,7 @@ const ORDERLY: ReadonlySet<string> = new Set([
     "lost ack",
     "take nothing",
     "client crash",
+    "a write swallowed",
     "trim",
     "calm",
   ],

@@ -16,6 +16,8 @@ import { Watch, WatchCodec } from "./watch.ts";
 export const CHANNEL = "chat/lobby";
 /** What one write costs of the loop's time: a slice of fan-out ends after 16 of them. */
 const WRITE_MS = 0.3;
+/** So often it is looked whether all is done: who catches up writes a page a turn, and some have a long way. */
+const CALM_ROUNDS = 400;
 /** More reads than this in one step is a loop without end. */
 const READS_PER_STEP_MAX = 3_000;
 
@@ -195,7 +197,7 @@ export class World {
   /** Faults stop, outlets drain, time passes. */
   async calmDown(): Promise<void> {
     this.behave({});
-    for (let rounds = 0; rounds < 400; rounds++) {
+    for (let rounds = 0; rounds < CALM_ROUNDS; rounds++) {
       for (const watch of this.watches) watch.drain();
       await this.settle();
       if (this.#soon.length > 0) this.turn();
