@@ -20,7 +20,11 @@ export function below(mount: string, target: string): string | null {
 
 /** RFC 9112 §3.2.2: a server takes the absolute form too, `GET http://host/path`. */
 function originForm(target: string): string {
-  if (target.startsWith("/") || !URL.canParse(target)) return target;
-  const { pathname, search } = new URL(target);
-  return `${pathname}${search}`;
+  if (target.startsWith("/")) return target;
+  try {
+    const { pathname, search } = new URL(target);
+    return `${pathname}${search}`;
+  } catch {
+    return target;
+  }
 }

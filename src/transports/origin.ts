@@ -72,9 +72,14 @@ function isLoopback(origin: string): boolean {
 
 /** Only what is exactly an origin: no path, no credentials, not `null`. */
 function parse(origin: string): URL | null {
-  if (!/^https?:\/\//.test(origin) || !URL.canParse(origin)) return null;
-  const url = new URL(origin);
-  return url.origin === origin.toLowerCase() ? url : null;
+  if (!/^https?:\/\//.test(origin)) return null;
+  try {
+    const url = new URL(origin);
+    return url.origin === origin.toLowerCase() ? url : null;
+  } catch {
+    // Not asked of `URL.canParse`: once it is compiled, Node 20 takes Latin-1 for UTF-8 there, and says yes to what cannot be parsed
+    return null;
+  }
 }
 
 function hostname(host: string | null): string {

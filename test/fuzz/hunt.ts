@@ -43,7 +43,8 @@ export async function hunt(target: Target, inputs: Iterable<string>, attack: Att
   await Promise.all(Array.from({ length: WORKERS }, work));
   const [fault] = faults;
   if ((await target.isAlive()) && fault === undefined) return count;
-  const told = target.dead ? `The server died:\n${target.out}` : fault!.what;
+  // What its operator was told is the cause of an `internal` that comes once and never again
+  const told = target.dead ? `The server died:\n${target.out}` : [fault!.what, ...(await target.state()).sentences].join("\n");
   throw new Found(
     `After ${count} inputs of the seed ${SEED}: ${told}\n${await explain(target.dead ? latest : [fault!.input], attack, fresh)}`,
   );

@@ -1,4 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { below } from "../../src/adapters/mount.ts";
+import { checkOrigin } from "../../src/transports/origin.ts";
 import { nodeHost, run } from "../adapters/host.ts";
 import { HANDSHAKE } from "../adapters/requests.ts";
 import { RawClient } from "../support/raw-clients.ts";
@@ -213,5 +215,17 @@ describe("Host, on a server of loopback", () => {
       }
       expect((await tl.channel("a").history({ from: { after: position } })).messages).toEqual([]);
     });
+  }
+});
+
+// URL.canParse of Node 20 does, once it is compiled: it takes Latin-1 for UTF-8, where these bytes are a mark that is left out.
+test("[D8] an Origin, or a target, that only looks like one after much else was asked, is refused or not found, and never a fault of the server", async () => {
+  for (let n = 0; n < 200_000; n++) URL.canParse(`https://127.0.0.${n % 10}`);
+  const strange = "https://127.0.0\u00ef\u00bb\u00bf.1";
+  for (let n = 0; n < 3; n++) {
+    expect(() =>
+      checkOrigin({ header: (name) => (name === "origin" ? strange : "localhost") }, { origins: [], loopbackOnly: false }),
+    ).toThrow("may not use this server");
+    expect(below("", `${strange}/socket`)).toBe(`${strange}/socket`);
   }
 });
