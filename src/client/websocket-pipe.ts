@@ -41,7 +41,7 @@ export function openWebSocket(host: PipeHost, { http, WebSocket: own }: Environm
     };
     // Says nothing that `close`, which follows it, does not say; without a listener `ws` would throw
     socket.onerror = () => {};
-    socket.onclose = host.end;
+    socket.onclose = () => host.end();
   }
 
   open().catch(host.end);
