@@ -115,7 +115,8 @@ export class Line {
     this.#waiting.push(bytes);
     this.unsent += bytes.length;
     this.#pump();
-    this.#isBehind = this.unsent > 0;
+    // Until it is told that it has drained, however small the next write is (Node: writableNeedDrain)
+    this.#isBehind ||= this.unsent > 0;
     return !this.#isBehind;
   }
 
