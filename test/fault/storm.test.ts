@@ -20,8 +20,8 @@ const PER_SECOND = 50;
 const CAUGHT_UP_MS_MAX = 10_000;
 /** Each comes back at its own moment of the first window (PROTOCOL.md §10). */
 const WINDOW_MS = 300;
-/** The log is read for where it begins once in 5 ms, however many ask. */
-const READS_PER_SECOND_MAX = 200;
+/** The log is read for where it begins three times in 5 ms at most, however many ask. */
+const READS_PER_SECOND_MAX = 600;
 /** Of the readers, these come back without their position. */
 const FORGETFUL = 10;
 const ROOT = join(import.meta.dirname, "../..");
@@ -133,6 +133,6 @@ test(`[D2] [D7] [D10] ${READERS} readers cut at once, each ${BEHIND} behind, cat
   expect(caughtUpMs).toBeLessThan(CAUGHT_UP_MS_MAX);
   expect(highestKb).toBeLessThan(before.rssAnonKb * 1.3 + 32 * 1_024);
   // A few more where the tail does not reach back to them: they stand at one place, and share what is read there
-  expect(shared).toBeLessThan((READS_PER_SECOND_MAX * stormMs) / 1_000 + 50);
+  expect(shared).toBeLessThan(Math.min((READS_PER_SECOND_MAX * stormMs) / 1_000 + 50, 0.75 * READERS));
   expect(sum(forgetful, "lost"), "the test can see a loss").toBeGreaterThanOrEqual(FORGETFUL * BEHIND);
 });
