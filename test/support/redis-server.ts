@@ -98,6 +98,7 @@ export class RedisServer {
   async follow(master: RedisServer): Promise<void> {
     await this.ask.replicaof("127.0.0.1", master.port);
     await until("it has all of its master", async () => (await this.ask.info("replication")).includes("master_link_status:up"));
+    await until("its master knows", async () => /slave0:.*state=online/.test(await master.ask.info("replication")));
   }
 
   async stop(): Promise<void> {
@@ -127,7 +128,8 @@ export interface Library {
 export const LIBRARIES: readonly Library[] = [
   {
     name: "node-redis",
-    client: (at) => createClient("socket" in at ? { socket: { path: at.socket, tls: false } } : { socket: { host: "127.0.0.1", port: at.port } }),
+    client: (at) =>
+      createClient("socket" in at ? { socket: { path: at.socket, tls: false } } : { socket: { host: "127.0.0.1", port: at.port } }),
     cluster: (port) => createCluster({ rootNodes: [{ url: `redis://127.0.0.1:${port}` }] }),
   },
   {

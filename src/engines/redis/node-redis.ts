@@ -23,8 +23,8 @@ interface Duplicate extends NodeRedisClient {
   readonly sUnsubscribe: Subscribe;
 }
 
-/** RESP type "$": bulk strings come as bytes. */
-const AS_BYTES = { typeMapping: { 36: Buffer } };
+/** By their RESP types: bulk strings ("$") come as bytes, and the maps of RESP3 ("%") as arrays, which is what they are in RESP2. */
+const AS_BYTES = { typeMapping: { 36: Buffer, 37: Array } };
 
 export function nodeRedisPlug(client: NodeRedisClient): Plug {
   const isCluster = "masters" in client;

@@ -1,0 +1,151 @@
+import { afterAll, describe, expect, test } from "vitest";
+import { publisher } from "../../src/redis.ts";
+import { EVERYTHING, everything, follow, LOBBY, Nodes, text } from "../support/redis-nodes.ts";
+import { LIBRARIES, sharedRedis, stopSharedRedis } from "../support/redis-server.ts";
+import { numbers } from "../support/story.ts";
+import { until } from "../support/until.ts";
+
+afterAll(stopSharedRedis);
+
+describe.each(LIBRARIES)("Nodes on one Redis, with $name", (library) => {
+  test("[D1] [D2] two nodes that publish to one channel at once are told one order, every message once", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = new Nodes(server);
+    const [a, b] = [await nodes.open({ prefix }, {}, library), await nodes.open({ prefix }, {}, library)];
+    const told = [follow(a.log), follow(b.log)];
+    await Promise.all(
+      [a, b].flatMap(({ log }, node) => numbers(100).map((n) => log.append(LOBBY, [text(`${node} ${n} a`), text(`${node} ${n} b`)]))),
+    );
+    const { entries } = await everything(a.log);
+    expect(entries.length).toBe(400);
+    const order = entries.map(({ data }) => data);
+    // a node that was told that it missed something is a node that reads: what it was told before and after is still in order
+    for (const one of told) {
+      await until("all were told", () => one.at(-1) === order.at(-1) || one.at(-1) === "changed");
+      const heard = one.filter((data) => data !== "changed");
+      expect(heard).toEqual(order.filter((data) => heard.includes(String(data))));
+    }
+  });
+
+  test("[D2] a node is told what another stored, in order and at once", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = new Nodes(server);
+    const [a, b] = [await nodes.open({ prefix }, {}, library), await nodes.open({ prefix }, {}, library)];
+    const told = follow(b.log);
+    for (const n of numbers(50)) await a.log.append(LOBBY, [text(`${n} a`), text(`${n} b`)]);
+    await until("all were told", () => told.length === 100);
+    expect(told).toEqual(numbers(50).flatMap((n) => [`${n} a`, `${n} b`]));
+  });
+
+  test("[D5] a key that one node has stored is a duplicate on every other", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = new Nodes(server);
+    const [a, b] = [await nodes.open({ prefix }, {}, library), await nodes.open({ prefix }, {}, library)];
+    const answers = (await Promise.all([a, b, a, b].map(({ log }) => log.append(LOBBY, [text("once", "k")])))).flat();
+    expect(answers.map(({ type }) => type).sort()).toEqual(["duplicate", "duplicate", "duplicate", "stored"]);
+    expect(new Set(answers.map((answer) => "position" in answer && answer.position.tag)).size).toBe(1);
+  });
+
+  test("[D3] a removal on one node is told on the others, and so is what follows it", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = new Nodes(server);
+    const [a, b] = [await nodes.open({ prefix }, {}, library), await nodes.open({ prefix }, {}, library)];
+    await a.log.append(LOBBY, [text("old")]);
+    const told = follow(b.log);
+    await a.log.append(LOBBY, [text("older")]);
+    await until("it was told", () => told.length === 1);
+    await a.log.remove?.(LOBBY);
+    await until("the removal was told", () => told.at(-1) === "changed");
+    await a.log.append(LOBBY, [text("new")]);
+    await until("what follows was told", () => told.at(-1) === "new" || told.length > 2);
+    expect((await everything(b.log)).entries.map(({ data }) => data)).toEqual(["new"]);
+  });
+
+  test("a signal reaches the other nodes that follow its channel, and not the one that sent it", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = new Nodes(server);
+    const all = await Promise.all(numbers(3).map(() => nodes.open({ prefix }, {}, library)));
+    const heard = all.map(({ log }) => {
+      const bodies: string[] = [];
+      log.listen?.(({ channel, body }) => bodies.push(`${channel} ${body}`));
+      return bodies;
+    });
+    const told = all.slice(0, 2).map(({ log }) => follow(log));
+    await all[2]?.log.append(LOBBY, [text("so that it is known that they listen")]);
+    await until("they listen", () => told.every((one) => one.length > 0));
+    all[0]?.log.notify?.({ channel: LOBBY, body: '{"typing":"ü 線"}' });
+    await until("the signal was heard", () => heard[1]?.length === 1);
+    expect(heard).toEqual([[], [`${LOBBY} {"typing":"ü 線"}`], []]);
+  });
+
+  test("[D5] a program without a hub publishes by the same step: the nodes hear of it, and know its keys", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = new Nodes(server);
+    const { log } = await nodes.open({ prefix }, {}, library);
+    const told = follow(log);
+    await using events = publisher(library.client(server), { prefix, warn: () => {} });
+    const first = await events.publish(LOBBY, "created", { id: 7 }, { key: "order-7" });
+    const again = await events.publish(LOBBY, "created", { id: 7 }, { key: "order-7" });
+    await expect(events.publish(LOBBY, "created", { id: 8 }, { key: "order-7" })).rejects.toMatchObject({ code: "key_conflict" });
+    await events.publish(LOBBY, "second");
+    expect(again).toEqual({ ...first, duplicate: true });
+    await until("both were told", () => told.length === 2);
+    expect(told).toEqual(['{"id":7}', '"second"']);
+  });
+});
+
+describe("A node that missed a wake-up", () => {
+  test("[D2] hears of it within seconds, by one look at the log, however many follow", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = new Nodes(server);
+    const [a, b] = [await nodes.open({ prefix }), await nodes.open({ prefix })];
+    const told = numbers(200).map(() => follow(b.log));
+    await a.log.append(LOBBY, [text("first")]);
+    await until("all were told", () => told.every((one) => one.length === 1));
+    const { ask } = server;
+    // as if the message had been lost on its way
+    await ask.xadd(`${prefix}{${LOBBY}}:log`, "2-0", `${Date.now()} abcdefgh 12 13 tmessage`, "second");
+    await ask.hset(`${prefix}{${LOBBY}}:meta`, "top", "2", "topTag", "abcdefgh", "bytesTop", "25");
+    await ask.config("RESETSTAT");
+    await until("all were told", () => told.every((one) => one.length === 2));
+    expect(told[7]).toEqual(["first", "second"]);
+    const calls = Number(/cmdstat_evalsha:calls=(\d+)/.exec(await ask.info("commandstats"))?.[1]);
+    expect(calls).toBeLessThanOrEqual(2);
+  });
+
+  test("[D2] hears of all that was stored while its Pub/Sub was away, without asking once per client", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = new Nodes(server);
+    const [a, b] = [await nodes.open({ prefix }), await nodes.open({ prefix })];
+    const told = numbers(100).map(() => follow(b.log));
+    await a.log.append(LOBBY, [text("0")]);
+    await until("all were told", () => told.every((one) => one.length === 1));
+    const { ask } = server;
+    await ask.config("RESETSTAT");
+    await ask.call("CLIENT", "KILL", "TYPE", "pubsub");
+    await a.log.append(
+      LOBBY,
+      numbers(20).map((n) => text(String(n))),
+    );
+    await until("all were told", () => told.every((one) => one.length === 21));
+    expect(told[3]).toEqual(["0", ...numbers(20).map(String)]);
+    const stats = await ask.info("commandstats");
+    const calls = (name: string) => Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
+    expect([calls("subscribe"), calls("evalsha") + calls("hmget") < 12]).toEqual([1, true]);
+  });
+
+  test("[D2] that is far behind is told to read for itself", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = new Nodes(server);
+    const [a, b] = [await nodes.open({ prefix }), await nodes.open({ prefix })];
+    const told = follow(b.log);
+    await a.log.append(LOBBY, [text("0")]);
+    await until("it was told", () => told.length === 1);
+    await a.log.append(
+      LOBBY,
+      numbers(2_000).map((n) => text(String(n))),
+    );
+    await until("it was told", () => told.at(-1) === "changed" || told.at(-1) === "2000");
+    expect((await b.log.read(LOBBY, 1_999, EVERYTHING)).entries.map(({ data }) => data)).toEqual(["1999", "2000"]);
+  });
+});
