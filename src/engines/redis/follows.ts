@@ -80,6 +80,16 @@ export class Follows {
     return this.#channels.get(channel)?.known ?? null;
   }
 
+  /** Followers read too. One that was answered from before the first look has not seen what that took for granted. */
+  hasRead(channel: string, page: Page): void {
+    const followed = this.#channels.get(channel);
+    if (followed === undefined || !followed.isPlaced || followed.known === null) return;
+    const top = topOf(page.head);
+    if (top.offset >= followed.known.offset) return;
+    followed.known = top;
+    this.#look(followed);
+  }
+
   /** This node has stored entries under an epoch that begins at `start`, after some that it had missed. */
   appended(channel: string, epoch: string, start: number, missed: readonly Entry[], entries: readonly Entry[]): void {
     const followed = this.#channels.get(channel);

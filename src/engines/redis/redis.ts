@@ -112,9 +112,11 @@ class RedisEngine implements Log {
   }
 
   async read(channel: string, after: number, limit: PageLimit): Promise<Page> {
-    const { reading, context } = this.#use("restart");
+    const { reading, context, follows } = this.#use("restart");
     try {
-      return await this.#readOn(reading, context)(channel, after, limit);
+      const page = await this.#readOn(reading, context)(channel, after, limit);
+      follows.hasRead(channel, page);
+      return page;
     } catch (error) {
       if (isNoMaster(error)) reading.renew(error as Error);
       throw readError(channel, error);
