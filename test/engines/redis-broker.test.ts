@@ -110,7 +110,7 @@ describe("Readers of a Redis that fails", () => {
     try {
       const channel = http.tl.channel(LOBBY);
       const got: unknown[] = [];
-      using _reading = channel.subscribe(({ data }) => void got.push(data));
+      using _reading = channel.subscribe(({ data }) => void got.push(data), { from: "start" });
       await channel.publish(0);
       await until("it reads", () => got.length === 1);
       await server.kill();
@@ -120,6 +120,29 @@ describe("Readers of a Redis that fails", () => {
       await until("it is back", async () => (await codeOf(channel.publish(1))) === "stored");
       await until("it reads on", () => got.length === 2);
       expect([got, http.sentences.includes("Redis is back.")]).toEqual([[0, 1], true]);
+    } finally {
+      await http.dispose();
+    }
+  });
+
+  test("[D4] of one that stands still keep their pipes; what it was given is unknown, what it was not is not stored, and nothing comes twice", async () => {
+    await using server = new RedisServer();
+    const http = await startServer(() => redis(LIBRARIES[1]!.client(server)), { limits: { publishSecondsMax: 0.3 } });
+    try {
+      const channel = http.tl.channel(LOBBY);
+      const got: unknown[] = [];
+      using _reading = channel.subscribe(({ data }) => void got.push(data), { from: "start" });
+      await channel.publish(0);
+      await until("it reads", () => got.length === 1);
+      server.freeze();
+      const first = codeOf(channel.publish("message", 1, { key: "1" }));
+      expect(await first).toBe("unknown");
+      expect(await codeOf(channel.publish("message", 2, { key: "2" }))).toBe("not_stored");
+      server.thaw();
+      for (const n of [1, 2])
+        await until("it is stored", async () => (await codeOf(channel.publish("message", n, { key: String(n) }))) === "stored");
+      await until("it has read on", () => got.length === 3);
+      expect(got).toEqual([0, 1, 2]);
     } finally {
       await http.dispose();
     }

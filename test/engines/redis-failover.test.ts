@@ -136,12 +136,13 @@ describe.each(LIBRARIES)("A failover, with $name", (library) => {
   test("[D4] an ack that says replicated waited for the replica; one without is unknown, and stored", async () => {
     await using pair = await Pair.start();
     await using nodes = new Nodes(pair);
-    const { log } = await nodes.open({ waitReplicas: 1, waitMs: 200 }, {}, library);
+    const { log } = await nodes.open({ waitReplicas: 1, waitMs: 10_000 }, {}, library);
     expect(log.level).toBe("replicated");
     await Promise.all(numbers(20).map((n) => log.append(`many/${n}`, [text("a")])));
     expect(await pair.replica.ask.xlen("throughline:{many/20}:log")).toBe(1);
+    const { log: hasty } = await nodes.open({ waitReplicas: 1, waitMs: 100 }, {}, library);
     pair.replica.freeze();
-    await expect(log.append(LOBBY, [text("b", "k")])).rejects.toMatchObject({
+    await expect(hasty.append(LOBBY, [text("b", "k")])).rejects.toMatchObject({
       code: "unknown",
       message: expect.stringMatching(/0 of 1 replicas/),
     });

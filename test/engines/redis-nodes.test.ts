@@ -1,7 +1,8 @@
+import { createClientPool, createSentinel } from "redis";
 import { afterAll, describe, expect, test } from "vitest";
-import { publisher } from "../../src/redis.ts";
+import { publisher, redis } from "../../src/redis.ts";
 import { EVERYTHING, everything, follow, LOBBY, Nodes, text } from "../support/redis-nodes.ts";
-import { LIBRARIES, sharedRedis, stopSharedRedis } from "../support/redis-server.ts";
+import { LIBRARIES, RedisServer, sharedRedis, stopSharedRedis } from "../support/redis-server.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
 
@@ -32,9 +33,13 @@ describe.each(LIBRARIES)("Nodes on one Redis, with $name", (library) => {
     await using nodes = new Nodes(server);
     const [a, b] = [await nodes.open({ prefix }, {}, library), await nodes.open({ prefix }, {}, library)];
     const told = follow(b.log);
+    await everything(b.log);
+    await a.log.append(LOBBY, [text("0")]);
+    await until("it listens", () => told.length === 1);
     for (const n of numbers(50)) await a.log.append(LOBBY, [text(`${n} a`), text(`${n} b`)]);
-    await until("all were told", () => told.length === 100);
-    expect(told).toEqual(numbers(50).flatMap((n) => [`${n} a`, `${n} b`]));
+    // sooner than by looking
+    await until("all were told", () => told.length === 101, 2_500);
+    expect(told.slice(1)).toEqual(numbers(50).flatMap((n) => [`${n} a`, `${n} b`]));
   });
 
   test("[D5] a key that one node has stored is a duplicate on every other", async () => {
@@ -91,6 +96,61 @@ describe.each(LIBRARIES)("Nodes on one Redis, with $name", (library) => {
     expect(again).toEqual({ ...first, duplicate: true });
     await until("both were told", () => told.length === 2);
     expect(told).toEqual(['{"id":7}', '"second"']);
+  });
+});
+
+describe("A node", () => {
+  test.each(LIBRARIES)("leaves no connection behind when it is closed, with $name", async ({ client }) => {
+    await using server = new RedisServer();
+    const nodes = new Nodes(server);
+    const { log } = await nodes.open({}, {}, { name: "", client, cluster: () => client(server) });
+    follow(log);
+    await log.append(LOBBY, [text("a")]);
+    const connections = async () =>
+      String(await server.ask.call("CLIENT", "LIST"))
+        .trim()
+        .split("\n").length;
+    await until("all three are open", async () => (await connections()) === 4);
+    await nodes[Symbol.asyncDispose]();
+    await until("they are gone", async () => (await connections()) === 1);
+  });
+
+  test("takes no client that would send again by itself what may have been done", () => {
+    const clients = [createSentinel({ name: "m", sentinelRootNodes: [{ host: "127.0.0.1", port: 1 }] }), createClientPool(), {}, null];
+    for (const client of clients) expect(() => redis(client as never)).toThrow(/^redis\(\) takes a client of node-redis .* Sentinel/);
+  });
+
+  test("[D7] deletes what is trimmed, and lets Redis expire what nobody adds to", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = new Nodes(server);
+    const { log } = await nodes.open({ prefix, retain: { countMax: 100, secondsMax: 3_600 } });
+    for (const n of numbers(40))
+      await log.append(
+        LOBBY,
+        numbers(100).map((m) => text(`${n} ${m}`, `${n} ${m}`)),
+      );
+    expect((await everything(log)).entries.length).toBe(100);
+    const place = `${prefix}{${LOBBY}}:`;
+    expect(await server.ask.xlen(`${place}log`)).toBeLessThan(300);
+    const seconds = await Promise.all(["log", "keys", "ages", "meta"].map((key) => server.ask.ttl(place + key)));
+    expect(seconds.map((left) => (left < 0 ? "never" : Math.round(left / 60)))).toEqual([61, 1_441, 1_441, "never"]);
+    await log.remove?.(LOBBY);
+    expect(await server.ask.keys(`${place}*`)).toEqual([`${place}meta`]);
+    expect(await server.ask.ttl(`${place}meta`)).toBeGreaterThan(86_000);
+  });
+
+  test("[D7] remembers lineageMax epochs, of however many", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = new Nodes(server);
+    const { log } = await nodes.open({ prefix }, { lineageMax: 3 });
+    for (const n of numbers(6)) {
+      await log.append(LOBBY, [text(String(n))]);
+      // as after a restart
+      await server.ask.hset(`${prefix}{${LOBBY}}:meta`, "repl", "another");
+    }
+    const { head } = await everything(log);
+    expect(head?.lineage.map(({ start }) => start)).toEqual([4, 5, 6]);
+    expect(head?.lineage.map(({ epoch }) => epoch)).toEqual(head?.lineage.map(({ epoch }) => epoch).toSorted());
   });
 });
 

@@ -23,9 +23,9 @@ describe("throughline dev --engine", () => {
   });
 
   test("says what is wrong where there is no Redis, no such engine, or no client for it", async () => {
-    const port = String(await freePort());
+    const [port, closed] = [String(await freePort()), await freePort()];
     const start = (...words: string[]) => runProgram(["dev", "--port", port, ...words]);
-    expect(await start("--engine", `redis://:secret@127.0.0.1:${port}`)).toMatchObject({
+    expect(await start("--engine", `redis://:secret@127.0.0.1:${closed}`)).toMatchObject({
       code: 1,
       err: expect.stringMatching(/Redis cannot be reached: .*ECONNREFUSED/),
     });
@@ -36,11 +36,11 @@ describe("throughline dev --engine", () => {
     expect(await start("--engine", "redis://localhost", "--memory")).toMatchObject({ code: 2 });
     process.env["NODE_OPTIONS"] = WITHOUT_CLIENTS;
     try {
-      const { code, err } = await start("--engine", `redis://user:secret@127.0.0.1:${port}`);
+      const { code, err } = await start("--engine", `redis://user:secret@127.0.0.1:${closed}`);
       expect([code, err]).toEqual([
         1,
         expect.stringContaining(
-          `To use redis://127.0.0.1:${port} a client of Redis is needed, and none is installed. Install one: npm install redis`,
+          `To use redis://127.0.0.1:${closed} a client of Redis is needed, and none is installed. Install one: npm install redis`,
         ),
       ]);
     } finally {
