@@ -1,7 +1,9 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { throughline } from "../../src/index.ts";
 import { redis } from "../../src/redis.ts";
+import { freePort } from "../server/program.ts";
 import { handClock } from "../support/clock.ts";
+import { FaultProxy } from "../support/fault-proxy.ts";
 import { everything, follow, LOBBY, Nodes, text } from "../support/redis-nodes.ts";
 import { LIBRARIES, RedisServer, SYNCED, sharedRedis, stopSharedRedis } from "../support/redis-server.ts";
 import { startServer } from "../support/start-server.ts";
@@ -79,6 +81,40 @@ describe.each(LIBRARIES)("A Redis that fails, with $name", (library) => {
     expect([...acknowledged].filter(([key, tag]) => tags.get(key) !== tag)).toEqual([]);
     expect(head?.lineage.length, "a new epoch after each restart").toBe(6);
     await until("the follower has heard of the end", () => told.at(-1) === entries.at(-1)?.data || told.at(-1) === "changed");
+  });
+
+  test("[D4] an answer that is lost on its way leaves the message stored once, and its publish unknown", async () => {
+    await using server = new RedisServer({ port: await freePort() });
+    await using proxy = await FaultProxy.open(server.port);
+    await using nodes = new Nodes(proxy);
+    const { log } = await nodes.open({}, {}, library);
+    await log.append(LOBBY, [text("first")]);
+    for (const round of numbers(5)) {
+      proxy.set({ down: { flow: "hole" } });
+      const answer = codeOf(log.append(LOBBY, [text(`lost ${round}`)]));
+      await until("it is stored", async () => (await server.ask.xlen(`throughline:{${LOBBY}}:log`)) === 2 * round);
+      proxy.cut();
+      expect(await answer).toBe("unknown");
+      proxy.heal();
+      await until("it goes on", async () => (await codeOf(log.append(LOBBY, [text(`told ${round}`)]))) === "stored");
+    }
+    await until("it can be read", async () => (await codeOf(everything(log))) === "stored");
+    expect((await everything(log)).entries.map(({ data }) => data)).toEqual([
+      "first",
+      ...numbers(5).flatMap((n) => [`lost ${n}`, `told ${n}`]),
+    ]);
+  });
+
+  test("[D3] [D4] a master that was made a replica is neither written nor read: it may be behind", async () => {
+    await using server = new RedisServer();
+    await using nodes = new Nodes(server);
+    const { log } = await nodes.open({}, {}, library);
+    await log.append(LOBBY, [text("before")]);
+    await server.ask.replicaof("127.0.0.1", 1);
+    expect([await codeOf(log.append(LOBBY, [text("refused")])), await codeOf(everything(log))]).toEqual(["not_stored", "overloaded"]);
+    await server.ask.replicaof("NO", "ONE");
+    await until("it is written again", async () => (await codeOf(log.append(LOBBY, [text("after")]))) === "stored");
+    expect((await everything(log)).entries.map(({ data }) => data)).toEqual(["before", "after"]);
   });
 
   test("[D4] one that does not answer is given up after a while: what it was given is unknown, and another connection goes on", async () => {

@@ -1,7 +1,7 @@
 import { systemClock, systemRandom } from "../../src/adapters/system.ts";
 import type { Draft, Log, LogContext, Page, Told } from "../../src/core/log.ts";
 import { type RedisOptions, redis } from "../../src/redis.ts";
-import { LIBRARIES, type RedisServer } from "./redis-server.ts";
+import { LIBRARIES } from "./redis-server.ts";
 
 export const EVERYTHING = { count: 1_000_000, bytes: 1e12 };
 export const LOBBY = "chat/lobby";
@@ -14,10 +14,10 @@ export interface Node {
 
 /** Opens engines on one Redis and closes them all at the end. */
 export class Nodes implements AsyncDisposable {
-  readonly #server: { readonly socket: string };
+  readonly #server: { readonly socket: string } | { readonly port: number };
   readonly #opened: Log[] = [];
 
-  constructor(server: RedisServer | { readonly socket: string }) {
+  constructor(server: { readonly socket: string } | { readonly port: number }) {
     this.#server = server;
   }
 
