@@ -41,7 +41,7 @@ describe.each(LIBRARIES)("A Redis that fails, with $name", (library) => {
     await using nodes = new Nodes(server);
     const { log } = await nodes.open({}, {}, library);
     expect(log.level).toBe("disk");
-    const told = follow(log);
+    const told = await follow(log);
     const acknowledged = new Map<string, string>();
     let isOver = false;
     const publish = async (publisher: number) => {
@@ -189,7 +189,7 @@ describe("Readers of a Redis that fails", () => {
     await using nodes = new Nodes(server);
     const { log } = await nodes.open({ prefix });
     await log.append(LOBBY, [text("old"), text("older")]);
-    const told = follow(log);
+    const told = await follow(log);
     const [before] = await log.append(LOBBY, [text("oldest")]);
     await server.ask.flushall();
     const [after] = await log.append(LOBBY, [text("new")]);
@@ -253,6 +253,16 @@ describe("What Redis is set up to keep", () => {
     const node = await nodes.open();
     expect(node.log.level).toBe(level);
     expect(node.sentences).toEqual(sentences.map((sentence) => expect.stringMatching(sentence)));
+  });
+
+  test("[D4] one that is set up in another way when it comes back is looked at again", async () => {
+    await using server = new RedisServer();
+    await using nodes = new Nodes(server);
+    const { log } = await nodes.open();
+    expect(log.level).toBe("memory");
+    await server.ask.config("SET", "appendonly", "yes", "appendfsync", "always");
+    await server.ask.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    await until("its acks say more", () => log.level === "disk");
   });
 
   test("[D4] a user that may neither ask how it is set up nor for its lineage is told so, and served", async () => {

@@ -52,9 +52,10 @@ export function everything(log: Log, channel = LOBBY): Promise<Page> {
   return log.read(channel, 0, EVERYTHING);
 }
 
-/** What a follower was told: the texts of messages, and `changed`. */
-export function follow(log: Log, channel = LOBBY): string[] {
+/** What a follower was told: the texts of messages, and `changed`. It reads first, as followers do: what it is told is what comes after. */
+export async function follow(log: Log, channel = LOBBY): Promise<string[]> {
   const told: string[] = [];
   log.follow(channel, (one: Told) => told.push(...(one.type === "changed" ? ["changed"] : one.entries.map(({ data }) => String(data)))));
+  await log.read(channel, 0, { count: 0, bytes: 0 });
   return told;
 }

@@ -56,12 +56,15 @@ export class RedisServer {
 
   /** Starts it, or starts it again with what it has kept, and returns once it listens. */
   start(): void {
-    rmSync(this.socket, { force: true });
+    // written once it listens, which it does not do yet when its socket appears
+    const pidFile = join(this.#directory, "redis.pid");
+    for (const path of [this.socket, pidFile]) rmSync(path, { force: true });
     const own = [
       ["port", String(this.port)],
       ["bind", "127.0.0.1"],
       ["unixsocket", this.socket],
       ["dir", this.#directory],
+      ["pidfile", pidFile],
       ["save", ""],
       ["appendonly", "no"],
     ];
@@ -69,7 +72,7 @@ export class RedisServer {
     this.#child = spawn(need("redis-server"), [...words, "--daemonize", "no"], { stdio: "ignore" });
     const deadline = performance.now() + STARTING_MS_MAX;
     const pause = new Int32Array(new SharedArrayBuffer(4));
-    while (!existsSync(this.socket)) {
+    while (!existsSync(pidFile)) {
       if (performance.now() > deadline) throw new Error("redis-server does not listen.");
       Atomics.wait(pause, 0, 0, 5);
     }
@@ -98,7 +101,9 @@ export class RedisServer {
   async follow(master: RedisServer): Promise<void> {
     await this.ask.replicaof("127.0.0.1", master.port);
     await until("it has all of its master", async () => (await this.ask.info("replication")).includes("master_link_status:up"));
-    await until("its master knows", async () => /slave0:.*state=online/.test(await master.ask.info("replication")));
+    // the stream of commands begins only once it has said that it is there
+    await master.ask.set("followed", "1");
+    await until("it follows its master", async () => (await master.ask.wait(1, 1_000)) === 1);
   }
 
   async stop(): Promise<void> {
