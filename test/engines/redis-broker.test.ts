@@ -151,7 +151,8 @@ describe("Readers of a Redis that fails", () => {
       await until("it reads", () => got.length === 1);
       await server.kill();
       await until("it is noticed", () => http.sentences.some((sentence) => sentence.startsWith("Redis cannot be reached")));
-      await expect(channel.publish("lost")).rejects.toMatchObject({ code: "not_stored" });
+      // one connection may have noticed it before the other
+      expect(["not_stored", "unknown"]).toContain(await codeOf(channel.publish("lost")));
       server.start();
       await until("it is back", async () => (await codeOf(channel.publish(1))) === "stored");
       await until("it reads on", () => got.length === 2);
