@@ -27,6 +27,7 @@ const NEEDS = {
   caddy: { commands: ["caddy"], apt: "caddy", purpose: "the tests behind a proxy" },
   apache: { commands: ["apache2"], apt: "apache2", purpose: "the tests behind a proxy" },
   varnish: { commands: ["varnishd"], apt: "varnish", purpose: "the tests behind a proxy" },
+  "redis-server": { commands: ["redis-server", "valkey-server"], apt: "redis-server", purpose: "the tests of the redis engine" },
   prlimit: { commands: ["prlimit"], apt: "util-linux", purpose: "the tests of a full disk" },
   strace: { commands: ["strace"], apt: "strace", purpose: "the tests of a disk that fails" },
   ip: { commands: ["ip"], apt: "iproute2", purpose: "the faults of a network", only: "fault" },

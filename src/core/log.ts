@@ -106,7 +106,7 @@ export interface Notice {
  * - `read` gives entries after an offset together with the head of the same moment, as many as the limit allows, contiguous; where
  *   `after < first - 1` it begins at `first`. Entries past their age are not given, whether or not they were trimmed yet. Only what is
  *   stored at the log's level is given.
- * - `follow` tells of every append of any node, after it is stored at the level and not later than its `append` resolves. A follower
+ * - `follow` tells of every append of any node, after it is stored at the level (at `replicated`: once the master has it) and not later than its `append` resolves. A follower
  *   is told in order, in a turn of the event loop of its own or of the append, never inside `follow` itself. What was missed is told as `changed`.
  *   A follower that throws disturbs neither the others nor the append. The entries of several appends may come in one telling.
  * - `close` stores what is in flight, stops timers and lets go of files. The hub calls nothing after it.
@@ -127,7 +127,7 @@ export interface Log {
 
   /** Removes the log, in the order of the calls to `append`. Followers are told `changed`; the next append begins a new lineage with a later epoch. No error if there is none. */
   remove?(channel: string): Promise<void>;
-  /** Best effort between nodes: bounded, may drop, keeps no order with entries. Never told back to the node that sent it. */
+  /** Best effort between nodes: bounded, may drop, keeps no order with entries. Heard where the channel is followed, and never told back to the node that sent it. */
   notify?(notice: Notice): void;
   listen?(listener: (notice: Notice) => void): () => void;
 }

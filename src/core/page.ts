@@ -8,7 +8,7 @@ import { SharedBatch } from "./tail.ts";
  * Reads what a reader at `position` must judge: its own entry, there for its tag, and what follows. A log gives one entry however large, and
  * that one is the reader's own: where nothing else fitted it is read again with the next, or the reader would stand there for ever.
  */
-export async function readPage(log: Log, channel: string, position: Position, limit: PageLimit): Promise<Page> {
+export async function readPage(log: Pick<Log, "read">, channel: string, position: Position, limit: PageLimit): Promise<Page> {
   const after = readAfter(position);
   const page = await log.read(channel, after, { count: limit.count + 1, bytes: limit.bytes });
   const { head, entries } = page;

@@ -41,13 +41,23 @@ async function execute(words: readonly string[]): Promise<number> {
     .option("-p, --port <number>", "port to listen on", wholeNumber(0, 65_535), DEV_PORT)
     .option("-d, --data <directory>", "where messages are stored", "./data")
     .option("--memory", "store messages in memory only")
+    .addOption(
+      new Option("--engine <url>", "store messages in a broker that other servers use too: redis://host:port").conflicts([
+        "memory",
+        "data",
+      ]),
+    )
     .option("--retain-count <number>", "messages to keep of a channel", wholeNumber(1))
     .option("--retain-bytes <number>", "bytes to keep of a channel", wholeNumber(1))
     .option("--retain-seconds <number>", "how long to keep messages", wholeNumber(1))
     .action(async (options) => {
       const command = commandName(process.argv[1], process.cwd());
-      const { port, data, memory } = options;
-      code = await dev({ port, data, memory, retain: retentionOf(options), command }, (text) => process.stdout.write(`${text}\n`), tell);
+      const { port, data, memory, engine } = options;
+      code = await dev(
+        { port, data, memory, engine, retain: retentionOf(options), command },
+        (text) => process.stdout.write(`${text}\n`),
+        tell,
+      );
     });
 
   remote(program.command("pub <channel>"))

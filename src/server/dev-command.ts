@@ -3,6 +3,7 @@ import type { Log, Retention } from "../core/log.ts";
 import { disk } from "../engines/disk/disk.ts";
 import { memory } from "../engines/memory/memory.ts";
 import { LIMITS } from "../protocol/limits.ts";
+import { openBroker, plain } from "./broker.ts";
 import { type DevServer, FEED_CHANNEL, startDev } from "./dev.ts";
 import { DEFAULT_URL } from "./remote.ts";
 
@@ -10,6 +11,8 @@ export interface DevCommandOptions {
   readonly port: number;
   readonly data: string;
   readonly memory?: boolean | undefined;
+  /** The URL of a broker, instead of the directory. */
+  readonly engine?: string | undefined;
   readonly retain: Partial<Retention>;
   readonly command: string;
 }
@@ -23,24 +26,25 @@ const DISK_KEYS_MAX = 10 * LIMITS.keysMax;
 export async function dev(options: DevCommandOptions, print: (text: string) => void, tell: (sentence: string) => void): Promise<number> {
   const server = await startDev({
     port: options.port,
-    engine: engineOf(options),
+    engine: await engineOf(options),
     retain: options.retain,
     command: options.command,
     warn: tell,
-    ...(options.memory ? {} : { limits: { keysMax: DISK_KEYS_MAX } }),
+    ...(options.memory || options.engine !== undefined ? {} : { limits: { keysMax: DISK_KEYS_MAX } }),
   });
   print(welcome(server, options));
   await untilSignal();
   return stop(server, tell);
 }
 
-function engineOf(options: DevCommandOptions): Log {
-  return options.memory ? memory() : disk(options.data);
+async function engineOf({ engine, memory: isInMemory, data }: DevCommandOptions): Promise<Log> {
+  if (engine !== undefined) return openBroker(engine);
+  return isInMemory ? memory() : disk(data);
 }
 
-function welcome({ url }: DevServer, { command, data, memory }: DevCommandOptions): string {
+function welcome({ url }: DevServer, { command, data, engine, memory }: DevCommandOptions): string {
   const at = url === DEFAULT_URL ? "" : ` --url ${url}`;
-  const place = memory ? "in memory: gone when this stops" : resolve(data);
+  const place = engine !== undefined ? plain(engine) : memory ? "in memory: gone when this stops" : resolve(data);
   return [
     "",
     `  Throughline is on ${url}`,

@@ -2,11 +2,14 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
+import { systemClock } from "../../src/adapters/system.ts";
 import type { Appended, Draft, Log, LogContext, Told } from "../../src/core/log.ts";
 import { disk } from "../../src/engines/disk/disk.ts";
 import { memory } from "../../src/engines/memory/memory.ts";
+import { redis } from "../../src/redis.ts";
 import { handClock, seededRandom } from "../support/clock.ts";
+import { LIBRARIES, SYNCED, sharedRedis, stopSharedRedis } from "../support/redis-server.ts";
 import { LogModel } from "./log-model.ts";
 
 const RETENTION = { countMax: 6, bytesMax: 200, secondsMax: 100 };
@@ -39,6 +42,8 @@ const command = fc.oneof(
   { weight: 1, arbitrary: fc.record({ type: fc.constant("reopen" as const) }) },
 );
 
+afterAll(stopSharedRedis);
+
 test.each([
   { name: "memory", runs: 400, make: () => ({ log: () => memory(), reopens: false, dispose: () => {} }) },
   {
@@ -49,12 +54,20 @@ test.each([
       return { log: () => disk(directory), reopens: true, dispose: () => rmSync(directory, { recursive: true }) };
     },
   },
-])("[D1] [D2] [D5] $name answers as an array and a map would, whatever is done to it", async ({ runs, make }) => {
+  {
+    name: "redis",
+    runs: 40,
+    make() {
+      const { server, prefix } = sharedRedis(SYNCED);
+      return { log: () => redis(LIBRARIES[1]!.client(server), { prefix }), reopens: true, dispose: () => {} };
+    },
+  },
+])("[D1] [D2] [D5] $name answers as an array and a map would, whatever is done to it", async ({ name, runs, make }) => {
   await fc.assert(
     fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 40 }), async (commands) => {
       const subject = make();
       try {
-        await compare(commands, subject.log, subject.reopens);
+        await compare(commands, subject.log, subject.reopens, name === "redis");
       } finally {
         subject.dispose();
       }
@@ -65,10 +78,11 @@ test.each([
 
 type Command = typeof command extends fc.Arbitrary<infer Value> ? Value : never;
 
-async function compare(commands: readonly Command[], make: () => Log, reopens: boolean): Promise<void> {
+async function compare(commands: readonly Command[], make: () => Log, reopens: boolean, isBroker: boolean): Promise<void> {
   const clock = handClock();
   const context: LogContext = {
-    clock,
+    // ages are those of the hand; how long a broker takes to answer is real
+    clock: isBroker ? { ...systemClock, now: clock.now } : clock,
     random: seededRandom(7),
     retain: () => RETENTION,
     keysMax: KEYS_MAX,

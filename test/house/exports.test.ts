@@ -184,6 +184,18 @@ describe("The public names", () => {
       "
     `);
   });
+  test("of throughline/redis", async () => {
+    expect(await publicNames("redis")).toMatchInlineSnapshot(`
+      "
+      publisher
+      redis
+      type Publisher
+      type PublisherOptions
+      type RedisClient
+      type RedisOptions
+      "
+    `);
+  });
   test("of throughline/server", async () => {
     expect(await publicNames("server")).toMatchInlineSnapshot(`
       "

@@ -42,6 +42,8 @@ export const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     "conformance",
     "node:",
     "npm:commander",
+    "dynamic npm:redis",
+    "dynamic npm:ioredis",
   ],
 };
 

@@ -1,8 +1,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll } from "vitest";
 import { disk } from "../../src/disk.ts";
 import { type Log, memory } from "../../src/index.ts";
+import { redis } from "../../src/redis.ts";
+import { LIBRARIES, sharedRedis, stopSharedRedis } from "./redis-server.ts";
 
 export interface EnginePowers {
   /** What was stored is there after a stop and a start. */
@@ -26,6 +29,8 @@ export interface Engine {
   create(): Storage;
 }
 
+afterAll(stopSharedRedis);
+
 export const ENGINES: readonly Engine[] = [
   {
     name: "memory",
@@ -40,6 +45,15 @@ export const ENGINES: readonly Engine[] = [
     create() {
       const directory = mkdtempSync(join(tmpdir(), "throughline-spec-"));
       return { engine: () => disk(directory), dispose: () => rmSync(directory, { recursive: true, force: true }) };
+    },
+  },
+  {
+    name: "redis",
+    level: "memory",
+    powers: { restart: true, forgets: false },
+    create() {
+      const { server, prefix } = sharedRedis();
+      return { engine: () => redis(LIBRARIES[0]!.client(server), { prefix }), dispose: () => undefined };
     },
   },
 ];

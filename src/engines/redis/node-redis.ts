@@ -1,0 +1,96 @@
+import type { Argument, Link, LinkEvents, Plug, Reply } from "./link.ts";
+
+/** What this engine needs of a client of node-redis: `createClient()` or `createCluster()`, version 5 or 6. */
+export interface NodeRedisClient {
+  // biome-ignore lint/suspicious/noExplicitAny: options of its own
+  duplicate(overrides?: any): unknown;
+  connect(): Promise<unknown>;
+  destroy(): void;
+  // biome-ignore lint/suspicious/noExplicitAny: a client takes the words first, a cluster the key
+  sendCommand(...words: any[]): Promise<unknown>;
+}
+
+type Listener = (message: Buffer, name: Buffer) => void;
+type Subscribe = (names: string | readonly string[], listener?: Listener, bufferMode?: true) => Promise<unknown>;
+
+interface Duplicate extends NodeRedisClient {
+  // biome-ignore lint/suspicious/noExplicitAny: the events of an emitter
+  on(event: string, listener: (...details: any[]) => void): unknown;
+  readonly isReady: boolean;
+  readonly subscribe: Subscribe;
+  readonly unsubscribe: Subscribe;
+  readonly sSubscribe: Subscribe;
+  readonly sUnsubscribe: Subscribe;
+}
+
+/** By their RESP types: bulk strings ("$") come as bytes, and the maps of RESP3 ("%") as arrays, which is what they are in RESP2. */
+const AS_BYTES = { typeMapping: { 36: Buffer, 37: Array } };
+
+export function nodeRedisPlug(client: NodeRedisClient): Plug {
+  const isCluster = "masters" in client;
+  return {
+    isCluster,
+    async open(events) {
+      const duplicate = client.duplicate(isCluster ? clusterOptions(client) : clientOptions(client)) as Duplicate;
+      return openLink(duplicate, isCluster, events);
+    },
+  };
+}
+
+/** Off: the queue of what waits for a connection, and reconnecting. What was under way on a lost connection node-redis never sends again. */
+function clientOptions(client: NodeRedisClient): object {
+  const { options } = client as unknown as { readonly options?: { readonly socket?: object } };
+  return { disableOfflineQueue: true, keyPrefix: undefined, socket: { ...options?.socket, reconnectStrategy: false } };
+}
+
+/** The nodes of a cluster reconnect by themselves. */
+function clusterOptions(client: NodeRedisClient): object {
+  const { _options } = client as unknown as { readonly _options?: { readonly defaults?: object } };
+  return { useReplicas: false, keyPrefix: undefined, defaults: { ..._options?.defaults, disableOfflineQueue: true } };
+}
+
+async function openLink(client: Duplicate, isCluster: boolean, { onEnd, onHeard }: LinkEvents): Promise<Link> {
+  let isOver = false;
+  let isUp = false;
+  client.on("error", (error: Error) => {
+    if (isCluster || !isUp || isOver || client.isReady) return;
+    isOver = true;
+    onEnd(error);
+  });
+  try {
+    await client.connect();
+    isUp = true;
+  } catch (error) {
+    isOver = true;
+    destroy(client);
+    throw error;
+  }
+  const hear: Listener = (message, name) => onHeard(name.toString(), message);
+  return {
+    send(key, words: readonly Argument[]) {
+      const sent = isCluster ? client.sendCommand(key, false, words, AS_BYTES) : client.sendCommand(words, AS_BYTES);
+      return sent as Promise<Reply>;
+    },
+    async subscribe(names) {
+      if (isCluster) await Promise.all(names.map((name) => client.sSubscribe(name, hear, true)));
+      else await client.subscribe(names, hear, true);
+    },
+    async unsubscribe(names) {
+      if (isCluster) await Promise.all(names.map((name) => client.sUnsubscribe(name)));
+      else await client.unsubscribe(names);
+    },
+    close() {
+      isOver = true;
+      destroy(client);
+    },
+  };
+}
+
+/** Version 5 throws where there is nothing open to destroy. */
+function destroy(client: Duplicate): void {
+  try {
+    client.destroy();
+  } catch {
+    // it is closed
+  }
+}

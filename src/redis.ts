@@ -1,0 +1,3 @@
+export { type Publisher, type PublisherOptions, publisher } from "./adapters/publisher.ts";
+export type { RedisClient } from "./engines/redis/plug.ts";
+export { type RedisOptions, redis } from "./engines/redis/redis.ts";

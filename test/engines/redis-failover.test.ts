@@ -1,0 +1,153 @@
+import { mkdtempSync, rmSync, symlinkSync, unlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { type Throughline, throughline } from "../../src/index.ts";
+import { NO_TAG, parsePosition } from "../../src/protocol.ts";
+import { redis } from "../../src/redis.ts";
+import { freePort } from "../server/program.ts";
+import { everything, LOBBY, Nodes, text } from "../support/redis-nodes.ts";
+import { LIBRARIES, RedisServer } from "../support/redis-server.ts";
+import { numbers } from "../support/story.ts";
+import { until } from "../support/until.ts";
+
+/** A master, its replica, and a name that leads to one of them, as a name server or a sentinel does. */
+class Pair implements AsyncDisposable {
+  readonly master: RedisServer;
+  readonly replica: RedisServer;
+  readonly #directory = mkdtempSync(join(tmpdir(), "throughline-pair-"));
+
+  private constructor(ports: readonly [number, number]) {
+    const lines = [["repl-diskless-sync-delay", "0"]] as const;
+    this.master = new RedisServer({ port: ports[0], lines });
+    this.replica = new RedisServer({ port: ports[1], lines });
+    symlinkSync(this.master.socket, this.socket);
+  }
+
+  static async start(): Promise<Pair> {
+    const pair = new Pair([await freePort(), await freePort()]);
+    await pair.replica.follow(pair.master);
+    return pair;
+  }
+
+  get socket(): string {
+    return join(this.#directory, "redis.sock");
+  }
+
+  /** The master dies, and whoever asks for it finds the replica. */
+  async failOver(): Promise<void> {
+    unlinkSync(this.socket);
+    symlinkSync(this.replica.socket, this.socket);
+    await this.master.kill();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.master.stop();
+    await this.replica.stop();
+    rmSync(this.#directory, { recursive: true });
+  }
+}
+
+/** A reader in this process, and what came to it: messages, and `gap` with its reason. */
+function read(tl: Throughline, after: string): { readonly got: unknown[]; end(): void } {
+  const end = new AbortController();
+  const got: unknown[] = [];
+  const reading = async () => {
+    const onGap = ({ reason }: { readonly reason: string }) => void got.push(`gap ${reason}`);
+    for await (const { data } of tl.channel(LOBBY).messages({ from: { after }, signal: end.signal, onGap })) got.push(data);
+  };
+  void reading().catch(() => {});
+  return { got, end: () => end.abort() };
+}
+
+describe.each(LIBRARIES)("A failover, with $name", (library) => {
+  test("[D3] that loses the end of the log is told to every reader who holds a position in it, before any later message", async () => {
+    await using pair = await Pair.start();
+    const tl = throughline({ engine: redis(library.client(pair)), warn: () => {} });
+    try {
+      const channel = tl.channel(LOBBY);
+      let last = "";
+      for (const n of numbers(20)) last = (await channel.publish(`old ${n}`)).position;
+      // WAIT covers what its own connection has written
+      await pair.master.ask.set("mark", "1");
+      expect(await pair.master.ask.wait(1, 5_000)).toBe(1);
+      // the link between the two is cut, and the replica is made a master
+      await pair.replica.ask.replicaof("NO", "ONE");
+      const live = read(tl, last);
+      const lost: string[] = [];
+      for (const n of numbers(10)) lost.push((await channel.publish(`lost ${n}`)).position);
+      await until("the live reader has them", () => live.got.length === 10);
+      await pair.failOver();
+      const publishAgain = async (n: number) => {
+        const stored = () =>
+          channel.publish("message", `new ${n}`, { key: `new ${n}` }).then(
+            () => true,
+            () => false,
+          );
+        await until("it is stored", stored);
+      };
+      for (const n of numbers(12)) await publishAgain(n);
+
+      const readers = lost.map((position) => read(tl, position));
+      await until("all have read to the end", () => [live, ...readers].every(({ got }) => got.at(-1) === "new 12"));
+      for (const [index, { got }] of [live, ...readers].entries()) {
+        // before the gap at most what others were told before, after it everything that there is
+        const gap = got.indexOf("gap truncated");
+        expect(got.slice(gap)).toEqual(["gap truncated", ...numbers(12).map((n) => `new ${n}`)]);
+        expect([[], numbers(10 - index, index + 1).map((n) => `lost ${n}`)]).toContainEqual(got.slice(0, gap));
+      }
+
+      // the control: by offset alone, under the epoch of the day, the same readers would have lost messages and not known it
+      const { epoch } = parsePosition((await channel.publish("end")).position);
+      const blind = read(tl, `${epoch}.${String(parsePosition(lost[9]!).offset).padStart(16, "0")}.${NO_TAG}`);
+      await until("it has read to the end", () => blind.got.at(-1) === "end");
+      expect(blind.got).toEqual(["new 11", "new 12", "end"]);
+      for (const reader of [live, blind, ...readers]) reader.end();
+    } finally {
+      await tl.close();
+    }
+  });
+
+  test("[D2] that loses nothing is told to nobody: readers go on, under another epoch", async () => {
+    await using pair = await Pair.start();
+    const tl = throughline({ engine: redis(library.client(pair), { waitReplicas: 1 }), warn: () => {} });
+    try {
+      const channel = tl.channel(LOBBY);
+      const before = read(tl, (await channel.publish("0")).position);
+      expect((await channel.publish("1")).level).toBe("replicated");
+      await until("it reads", () => before.got.length === 1);
+      await pair.replica.ask.replicaof("NO", "ONE");
+      await pair.failOver();
+      // of two machines one is left, so that nothing is replicated; but it is stored, and told
+      const answer = () =>
+        channel.publish("message", "2", { key: "2" }).then(
+          () => "stored",
+          ({ message }) => String(message),
+        );
+      await until("it is answered", async () => (await answer()).includes("it is stored, but 0 of 1 replicas"));
+      await until("it reads on", () => before.got.length === 2);
+      expect(before.got).toEqual(["1", "2"]);
+      before.end();
+    } finally {
+      await tl.close();
+    }
+  });
+
+  test("[D4] an ack that says replicated waited for the replica; one without is unknown, and stored", async () => {
+    await using pair = await Pair.start();
+    await using nodes = new Nodes(pair);
+    const { log } = await nodes.open({ waitReplicas: 1, waitMs: 10_000 }, {}, library);
+    expect(log.level).toBe("replicated");
+    await Promise.all(numbers(20).map((n) => log.append(`many/${n}`, [text("a")])));
+    expect(await pair.replica.ask.xlen("throughline:{many/20}:log")).toBe(1);
+    const { log: hasty } = await nodes.open({ waitReplicas: 1, waitMs: 100 }, {}, library);
+    pair.replica.freeze();
+    await expect(hasty.append(LOBBY, [text("b", "k")])).rejects.toMatchObject({
+      code: "unknown",
+      message: expect.stringMatching(/0 of 1 replicas/),
+    });
+    pair.replica.thaw();
+    expect(await log.append(LOBBY, [text("b", "k")])).toMatchObject([{ type: "duplicate" }]);
+    expect((await everything(log)).entries.length).toBe(1);
+  });
+});

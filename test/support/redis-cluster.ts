@@ -1,0 +1,55 @@
+import { freePort } from "../server/program.ts";
+import { RedisServer } from "./redis-server.ts";
+import { until } from "./until.ts";
+
+const SLOTS = 16_384;
+
+/** A Redis Cluster of masters without replicas, on loopback. */
+export class RedisCluster implements AsyncDisposable {
+  readonly nodes: readonly RedisServer[];
+
+  private constructor(nodes: readonly RedisServer[]) {
+    this.nodes = nodes;
+  }
+
+  static async start(count = 3): Promise<RedisCluster> {
+    const nodes: RedisServer[] = [];
+    for (let index = 0; index < count; index++) {
+      const [port, bus] = [await freePort(), await freePort()];
+      nodes.push(
+        new RedisServer({
+          port,
+          lines: [
+            ["cluster-enabled", "yes"],
+            ["cluster-port", String(bus)],
+            ["cluster-node-timeout", "2000"],
+          ],
+        }),
+      );
+    }
+    const share = Math.ceil(SLOTS / count);
+    for (const [index, { ask }] of nodes.entries()) {
+      await ask.call("CLUSTER", "ADDSLOTSRANGE", index * share, Math.min(SLOTS, (index + 1) * share) - 1);
+      await ask.call("CLUSTER", "SET-CONFIG-EPOCH", index + 1);
+    }
+    const first = nodes[0]!;
+    for (const { ask, port } of nodes.slice(1)) {
+      const bus = await ask.config("GET", "cluster-port");
+      await first.ask.call("CLUSTER", "MEET", "127.0.0.1", port, (bus as string[])[1]!);
+    }
+    const cluster = new RedisCluster(nodes);
+    await until("the cluster is whole", async () => {
+      const infos = await Promise.all(nodes.map(({ ask }) => ask.call("CLUSTER", "INFO")));
+      return infos.every((info) => /cluster_state:ok/.test(String(info)) && String(info).includes(`cluster_known_nodes:${count}`));
+    });
+    return cluster;
+  }
+
+  get port(): number {
+    return this.nodes[0]!.port;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const node of this.nodes) await node.stop();
+  }
+}
