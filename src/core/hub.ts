@@ -198,7 +198,7 @@ export class Hub {
   async remove(channel: string): Promise<void> {
     await this.open();
     if (this.#log.remove === undefined) throw new ThroughlineError("unsupported", `The ${this.#log.name} engine cannot remove a channel.`);
-    await this.#log.remove(checkChannelName(channel, this.limits));
+    await this.#inlet(checkChannelName(channel, this.limits)).remove();
   }
 
   on<Name extends keyof HubEvents>(name: Name, listener: (detail: HubEvents[Name]) => void): () => void {

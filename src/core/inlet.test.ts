@@ -78,6 +78,28 @@ describe("the way into the log", () => {
     expect(calls).toEqual([1, 2]);
   });
 
+  test("removes the log in the order of the calls: after what was published before, and before what is published later", async () => {
+    const stage = new Stage();
+    const { log, hub } = stage;
+    const story: string[] = [];
+    const append = log.append.bind(log);
+    log.append = (channel, drafts) => {
+      story.push(...drafts.map(({ data }) => String(data)));
+      return append(channel, drafts);
+    };
+    log.remove = async () => void story.push("remove");
+    await hub.open();
+    log.behave({ hangs: true });
+    void stage.ask("first");
+    await stage.calm();
+    void stage.ask("old");
+    void hub.remove("c");
+    void stage.ask("new");
+    log.behave({});
+    await stage.calm();
+    expect(story).toEqual(["first", "old", "remove", "new"]);
+  });
+
   test("does not let one channel wait for another", async () => {
     const slow = new Stage();
     const append = slow.log.append.bind(slow.log);

@@ -10,6 +10,13 @@ interface Waiting {
   readonly reject: (error: ThroughlineError) => void;
 }
 
+/** The log is to be removed, after what was published before and before what is published later. */
+interface Removal {
+  readonly draft: null;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
 /**
  * One channel's way into the log: what is published while the log is busy goes in one call when it is free again. One call at a time, so
  * that the order of publishing is the order of the log, and so that a slow log makes larger calls instead of more of them. The flusher sets their pace.
@@ -23,7 +30,7 @@ export class Inlet {
   readonly #limits: Limits;
   readonly #flusher: Pick<Flusher, "pace">;
   readonly #onIdle: () => void;
-  #queue: Waiting[] = [];
+  #queue: (Waiting | Removal)[] = [];
   #bytes = 0;
   /** When the oldest of the queue came. */
   #since = 0;
@@ -47,23 +54,37 @@ export class Inlet {
       const sentence = `Too much is waiting to be stored on ${this.#channel}. Nothing of this message was stored; publish it again later.`;
       return Promise.reject(new ThroughlineError("overloaded", sentence, { retryAfterMs: 1_000 }));
     }
-    if (this.#queue.length === 0) this.#since = this.#clock.elapsed();
     this.#bytes += draft.size;
     const appended = new Promise<Appended>((resolve, reject) => this.#queue.push({ draft, resolve, reject }));
-    if (!this.#busy) {
-      this.#busy = true;
-      // The rest of this turn's publishes come along.
-      this.#clock.soon(() => void this.#drain());
-    }
+    this.#wake();
     return appended;
+  }
+
+  /** Removes the log, in the order of the calls. */
+  remove(): Promise<void> {
+    if (this.#stuck) return Promise.reject(this.#notStored());
+    const removed = new Promise<void>((resolve, reject) => this.#queue.push({ draft: null, resolve, reject }));
+    this.#wake();
+    return removed;
+  }
+
+  /** One more waits. */
+  #wake(): void {
+    if (this.#queue.length === 1) this.#since = this.#clock.elapsed();
+    if (this.#busy) return;
+    this.#busy = true;
+    // The rest of this turn's publishes come along.
+    this.#clock.soon(() => void this.#drain());
   }
 
   async #drain(): Promise<void> {
     while (this.#queue.length > 0) {
       const startMs = this.#clock.elapsed();
-      const taken = this.#queue;
-      this.#queue = [];
-      this.#bytes = 0;
+      const taken = this.#take();
+      if (taken.length === 0) {
+        await this.#remove(this.#queue.shift() as Removal);
+        continue;
+      }
       const cancel = this.#timeOut(taken);
       try {
         const drafts = taken.map((one) => one.draft);
@@ -81,11 +102,26 @@ export class Inlet {
     this.#onIdle();
   }
 
+  async #remove(removal: Removal): Promise<void> {
+    const cancel = this.#timeOut([removal]);
+    await this.#log.remove!(this.#channel).then(removal.resolve, removal.reject);
+    cancel();
+    this.#stuck = false;
+  }
+
+  /** What was published before the log is to be removed, or all. */
+  #take(): Waiting[] {
+    const removal = this.#queue.findIndex(({ draft }) => draft === null);
+    const taken = this.#queue.splice(0, removal < 0 ? this.#queue.length : removal) as Waiting[];
+    for (const { draft } of taken) this.#bytes -= draft.size;
+    return taken;
+  }
+
   /**
    * A log that does not answer leaves what it was given unknown, and what it was not given not stored: what waits now, and what comes
    * until it answers. Counted from when the oldest came, so that nobody waits longer.
    */
-  #timeOut(taken: readonly Waiting[]): Cancel {
+  #timeOut(taken: readonly (Waiting | Removal)[]): Cancel {
     const waitedMs = this.#clock.elapsed() - this.#since;
     return this.#clock.after(this.#limits.publishSecondsMax * 1_000 - waitedMs, () => {
       this.#stuck = true;
