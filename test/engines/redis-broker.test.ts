@@ -70,6 +70,7 @@ describe.each(LIBRARIES)("A Redis that fails, with $name", (library) => {
       await some();
       await server.kill();
       server.start();
+      await server.rewrite();
     }
     await some();
     isOver = true;

@@ -1,11 +1,15 @@
-import { mkdtempSync, rmSync, symlinkSync, unlinkSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Redis } from "ioredis";
 import { describe, expect, test } from "vitest";
 import { type Throughline, throughline } from "../../src/index.ts";
 import { NO_TAG, parsePosition } from "../../src/protocol.ts";
 import { redis } from "../../src/redis.ts";
 import { freePort } from "../server/program.ts";
+import { need } from "../support/need.ts";
 import { everything, LOBBY, Nodes, text } from "../support/redis-nodes.ts";
 import { LIBRARIES, RedisServer } from "../support/redis-server.ts";
 import { numbers } from "../support/story.ts";
@@ -151,3 +155,59 @@ describe.each(LIBRARIES)("A failover, with $name", (library) => {
     expect((await everything(log)).entries.length).toBe(1);
   });
 });
+
+describe("Redis Sentinel, with ioredis", () => {
+  test("[D2] finds the new master by itself: publishers and readers go on, and nothing replicated is lost", async () => {
+    await using pair = await Pair.start();
+    const port = await freePort();
+    await using _sentinel = await startSentinel(port, pair.master.port);
+    const client = new Redis({ sentinels: [{ host: "127.0.0.1", port }], name: "line", lazyConnect: true });
+    const tl = throughline({ engine: redis(client, { waitReplicas: 1 }), warn: () => {} });
+    try {
+      const channel = tl.channel(LOBBY);
+      const { position } = await channel.publish("message", 0, { key: "0" });
+      const reader = read(tl, position);
+      for (const n of numbers(5)) await channel.publish("message", n, { key: String(n) });
+      await pair.master.kill();
+      await until(
+        "the replica is master, and has the next one",
+        async () =>
+          /it is stored, but 0 of 1/.test(String(await channel.publish("message", 6, { key: "6" }).catch(({ message }) => message))),
+        20_000,
+      );
+      await until("the reader has all", () => reader.got.length === 6);
+      expect(reader.got).toEqual(numbers(6));
+      reader.end();
+    } finally {
+      await tl.close();
+    }
+  }, 40_000);
+});
+
+/** A Sentinel that watches one master, and acts alone. */
+async function startSentinel(port: number, master: number): Promise<AsyncDisposable> {
+  const directory = mkdtempSync(join(tmpdir(), "throughline-sentinel-"));
+  const lines = [
+    `port ${port}`,
+    "bind 127.0.0.1",
+    `dir ${directory}`,
+    `sentinel monitor line 127.0.0.1 ${master} 1`,
+    "sentinel down-after-milliseconds line 500",
+    "sentinel failover-timeout line 2000",
+  ];
+  writeFileSync(join(directory, "sentinel.conf"), `${lines.join("\n")}\n`);
+  const child = spawn(need("redis-server"), [join(directory, "sentinel.conf"), "--sentinel"], { stdio: "ignore" });
+  const ask = new Redis(port, { retryStrategy: () => 50 });
+  ask.on("error", () => {});
+  const replicas = () => ask.call("SENTINEL", "replicas", "line").then(String, String);
+  await until("it knows the replica", async () => (await replicas()).includes("master-link-status,ok"));
+  return {
+    async [Symbol.asyncDispose]() {
+      ask.disconnect();
+      const ended = once(child, "exit");
+      child.kill("SIGKILL");
+      await ended;
+      rmSync(directory, { recursive: true });
+    },
+  };
+}

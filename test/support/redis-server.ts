@@ -98,6 +98,17 @@ export class RedisServer {
     this.#child?.kill("SIGCONT");
   }
 
+  /**
+   * Writes its append-only file afresh. Redis 7.0.15 that is killed while it writes a step to it cuts off the half command at the next start but leaves the half transaction, and takes
+   * what it appends behind it for its rest when it starts once more: an acknowledged message may go then (seen in 2 of some 3,500 kills).
+   */
+  async rewrite(): Promise<void> {
+    await this.ask.bgrewriteaof();
+    await until("it is written", async () =>
+      /aof_rewrite_in_progress:0\s+aof_rewrite_scheduled:0/.test(await this.ask.info("persistence")),
+    );
+  }
+
   async follow(master: RedisServer): Promise<void> {
     await this.ask.replicaof("127.0.0.1", master.port);
     await until("it has all of its master", async () => (await this.ask.info("replication")).includes("master_link_status:up"));
