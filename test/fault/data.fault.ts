@@ -90,7 +90,7 @@ test("[D4] a file system that has become read-only refuses what is published, an
   ground.fault("read-only", "start");
   volume.abort();
   await until("publishing is refused", () => ground.refused + ground.unknown >= refused + unknown + 10);
-  expect(ground.isServing).toBe(true);
+  expect(ground.isServing, ground.err).toBe(true);
   await ground.stop("SIGTERM");
   volume.renew();
   ground.fault("read-only", "stop");

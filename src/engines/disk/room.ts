@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { accessSync, closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import type { Write } from "./record.ts";
 
 /** Where these stand in a meta page (MDB_meta, behind a head of 24 bytes). */
@@ -18,18 +18,21 @@ const ZEROS = Buffer.alloc(GROWTH_BYTES);
  * ("corrupted size vs. prev_size", found by injecting errors with strace). File systems that copy on write may still run out of space inside of LMDB.
  */
 export class Room {
+  readonly #path: string;
   readonly #file: number;
   readonly #pageBytes: number;
   #size: number;
 
   constructor(path: string) {
+    this.#path = path;
     this.#file = openSync(path, "r+");
     this.#size = fstatSync(this.#file).size;
     this.#pageBytes = this.#numberAt(META_PAGE_BYTES, 4);
   }
 
-  /** Throws the operating system's error if there is no room for these writes. */
+  /** Throws the operating system's error if there is no room for these writes, or the file system has become read-only (as ext4 does after an error). */
   takeFor(writes: readonly Write[]): void {
+    accessSync(this.#path, constants.W_OK);
     const end = this.#lastPageEnd() + this.#bytesOf(writes);
     // in steps: what was written stays taken, also if the next step fails
     while (this.#size < end) this.#size += writeSync(this.#file, ZEROS, 0, ZEROS.length, this.#size);
