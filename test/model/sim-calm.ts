@@ -114,7 +114,8 @@ async function lateOf(world: World, clients: readonly SimClient[]): Promise<stri
     if (world.isRevoked(page)) late.push(`${page.name} is still there, though its person was revoked`);
     for (const { channel, cid, position } of page.readers) {
       const { head } = heads.get(channel)!;
-      if (position === null || !isAt(position, head)) late.push(`${cid} is at ${position} and not at the end of ${channel}, ${head}`);
+      if (position === null || !isAt(position, head))
+        late.push(`${cid} is at ${position} and not at the end of ${channel}, ${head} (${[...page.access.lines].join(" ")})`);
     }
   }
   return late;
