@@ -49,11 +49,7 @@ export class Inlet {
 
   append(draft: Draft): Promise<Appended> {
     if (this.#stuck) return Promise.reject(this.#notStored());
-    if (this.#queue.length >= this.#limits.publishQueueMax || this.#bytes + draft.size > this.#limits.publishQueueBytesMax) {
-      if (!this.#busy) this.#onIdle();
-      const sentence = `Too much is waiting to be stored on ${this.#channel}. Nothing of this message was stored; publish it again later.`;
-      return Promise.reject(new ThroughlineError("overloaded", sentence, { retryAfterMs: 1_000 }));
-    }
+    if (this.#isFull(draft.size)) return Promise.reject(this.#overloaded());
     this.#bytes += draft.size;
     const appended = new Promise<Appended>((resolve, reject) => this.#queue.push({ draft, resolve, reject }));
     this.#wake();
@@ -63,6 +59,7 @@ export class Inlet {
   /** Removes the log, in the order of the calls. */
   remove(): Promise<void> {
     if (this.#stuck) return Promise.reject(this.#notStored());
+    if (this.#isFull(0)) return Promise.reject(this.#overloaded());
     const removed = new Promise<void>((resolve, reject) => this.#queue.push({ draft: null, resolve, reject }));
     this.#wake();
     return removed;
@@ -132,13 +129,23 @@ export class Inlet {
     });
   }
 
+  #isFull(bytes: number): boolean {
+    return this.#queue.length >= this.#limits.publishQueueMax || this.#bytes + bytes > this.#limits.publishQueueBytesMax;
+  }
+
+  #overloaded(): ThroughlineError {
+    if (!this.#busy) this.#onIdle();
+    const sentence = `Too much is waiting to be stored on ${this.#channel}. Nothing of this was stored; send it again later.`;
+    return new ThroughlineError("overloaded", sentence, { retryAfterMs: 1_000 });
+  }
+
   #notStored(): ThroughlineError {
-    const sentence = `The log of ${this.#channel} does not answer. This message was not stored; publish it again later.`;
+    const sentence = `The log of ${this.#channel} does not answer. Nothing of this was stored; send it again later.`;
     return new ThroughlineError("not_stored", sentence, { retryAfterMs: 1_000 });
   }
 
   #unknown(cause: unknown): ThroughlineError {
-    const sentence = `The log of ${this.#channel} did not say whether the message was stored. Publish it again with the same key.`;
+    const sentence = `The log of ${this.#channel} did not say whether this was stored. Send it again, with the same key.`;
     return new ThroughlineError("unknown", sentence, { retryAfterMs: 1_000, cause });
   }
 }
