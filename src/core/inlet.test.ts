@@ -100,6 +100,28 @@ describe("the way into the log", () => {
     expect(story).toEqual(["first", "old", "remove", "new"]);
   });
 
+  test("[D5] a removal that the log does not answer is unknown, and one that still waits, or comes then, is not done", async () => {
+    const stage = new Stage({ limits: { publishSecondsMax: 2 } });
+    const { log, hub } = stage;
+    await hub.open();
+    log.remove = () => new Promise(() => undefined);
+    const given = codeOf(hub.remove("c"));
+    await stage.calm();
+    const waiting = codeOf(hub.remove("c"));
+    await stage.pass(3);
+    expect([await given, await waiting, await codeOf(hub.remove("c"))]).toEqual(["unknown", "not_stored", "not_stored"]);
+  });
+
+  test("publishQueueMax: removals count too", async () => {
+    const stage = new Stage({ limits: { publishQueueMax: 2 } });
+    const { log, hub } = stage;
+    await hub.open();
+    log.remove = async () => undefined;
+    const codes = Promise.all([1, 2, 3].map(() => codeOf(hub.remove("c"))));
+    await stage.calm();
+    expect(await codes).toEqual(["none", "none", "overloaded"]);
+  });
+
   test("does not let one channel wait for another", async () => {
     const slow = new Stage();
     const append = slow.log.append.bind(slow.log);

@@ -67,7 +67,7 @@ export const LIMITS = {
   signalsPendingMax: 1_000,
 
   // publishing and the log
-  /** Messages of one channel waiting for the log: `overloaded`. */
+  /** Messages of one channel, and removals of it, waiting for the log: `overloaded`. */
   publishQueueMax: 20_000,
   /** Bytes of one channel's messages waiting for the log: `overloaded`. */
   publishQueueBytesMax: 67_108_864,
