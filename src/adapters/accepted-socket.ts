@@ -36,7 +36,6 @@ type Owned = { [OWNER]: AcceptedSocket };
  * No byte follows a close frame (§5.5.1). Who does not close his half is cut after END_MS_MAX.
  */
 export class AcceptedSocket implements Socket {
-  // What each write looks at stands first
   readonly #sink: Duplex;
   #written = 0;
   /** A close frame has been sent, or may not be any more. */

@@ -2,7 +2,7 @@ import { ThroughlineError } from "../protocol/error.ts";
 import type { ErrorFrame } from "../protocol/frame.ts";
 
 export function timedOut(): ThroughlineError {
-  return new ThroughlineError("timeout", "No answer.");
+  return new ThroughlineError("timeout", "No answer in time.");
 }
 
 export function disconnected(cause?: unknown): ThroughlineError {

@@ -1,7 +1,7 @@
 import type { Clock } from "../protocol/clock.ts";
 
-/** So many go on in one turn of the event loop: with a page of 128 kB for each, some 2 ms of work. */
-const PER_TURN_MAX = 8;
+/** So many readers write a page in one turn of the event loop; the others wait for the next. With 128 kB for each that is some 2 ms of work. */
+const PAGES_PER_TURN_MAX = 8;
 
 /**
  * Whoever has much to catch up with takes turns, so that the live ones wait for a few pages and never for the whole past: a reader that takes 100 MB as
@@ -23,7 +23,7 @@ export class Turns {
   }
 
   readonly #run = (): void => {
-    const now = this.#waiting.splice(0, PER_TURN_MAX);
+    const now = this.#waiting.splice(0, PAGES_PER_TURN_MAX);
     if (this.#waiting.length > 0) this.#clock.soon(this.#run);
     for (const goOn of now) goOn();
   };

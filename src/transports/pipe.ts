@@ -17,7 +17,6 @@ const RETRY_MS_MAX = 2_500;
  * in one object, because there may be 100,000 of them.
  */
 export abstract class Pipe implements Connection, StreamOwner {
-  // What each write looks at stands first: V8 lays fields out as they are declared, and in a large fan-out each line of memory is read anew
   #stream: Stream | null = null;
   #ended = false;
   #queued: Uint8Array[] | null = null;

@@ -26,9 +26,9 @@ describe("The tree", () => {
     const planted = new Map([
       [
         "a.md",
-        "see /work/main/x\ncd /home/ann\nhttps://example.com/home/ann\n../work/x and a/home/b\n`/Users/ann`\n/workers/x and /home alone",
+        "see /work/app/x\ncd /home/ann\nhttps://example.com/home/ann\n../work/x and a/home/b\n`/Users/ann`\n/workers/x and /home alone",
       ],
     ]);
-    expect(findMachinePaths(planted)).toEqual(["a.md:1: see /work/main/x", "a.md:2: cd /home/ann", "a.md:5: `/Users/ann`"]);
+    expect(findMachinePaths(planted)).toEqual(["a.md:1: see /work/app/x", "a.md:2: cd /home/ann", "a.md:5: `/Users/ann`"]);
   });
 });

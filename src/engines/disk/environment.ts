@@ -74,7 +74,8 @@ export class Environment implements Store {
   }
 
   get(table: Table, key: Buffer): Buffer | undefined {
-    // A view of the one buffer that lmdb reads into. With a copy of each message a reader that caught up left 5 MB more of garbage at a time
+    // A view of the one buffer that lmdb reads into: a copy of each message is garbage outside of V8's heap. Beside a reader that caught up with 100 MB memory
+    // peaked 20 MB higher than without it; 8 MB since there are no copies, and turns (core/turns.ts)
     const value = this.#tables[table].getBinaryFast(key);
     return value && Buffer.from(value.buffer, value.byteOffset, value.length);
   }
