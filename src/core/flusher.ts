@@ -11,6 +11,8 @@ const SLICE_MS = 4;
 const WINDOW_RATIO = 2;
 /** The longest time that messages wait for company. */
 const WINDOW_MS_MAX = 10;
+/** A flush is news for so long. */
+const LIVE_MS = 10;
 /** Where more of the event loop's time than this is taken, a log is paced. */
 const BUSY_SHARE = 0.4;
 /** Calls of a log that answers sooner cost too little to be paced. */
@@ -34,6 +36,7 @@ export class Flusher {
   #scheduled = false;
   #costMs = 0;
   #notBefore = 0;
+  #flushedMs = Number.NEGATIVE_INFINITY;
   /** To be called once this flush is done and the next is near. */
   #awaiting: { readonly leadMs: number; readonly act: () => void }[] = [];
 
@@ -55,6 +58,11 @@ export class Flusher {
   async pace(leadMs: number): Promise<void> {
     if (leadMs < LEAD_MS_MIN || (this.#clock.busy?.() ?? 0) <= BUSY_SHARE) return;
     await new Promise<void>((resolve) => this.#near(leadMs, resolve));
+  }
+
+  /** Whether live readers are being written to, or were a moment ago. */
+  isLive(): boolean {
+    return this.#scheduled || this.#clock.elapsed() - this.#flushedMs < LIVE_MS;
   }
 
   #near(leadMs: number, act: () => void): void {
@@ -92,6 +100,7 @@ export class Flusher {
       this.#clock.soon(this.#run);
       return;
     }
+    this.#flushedMs = now;
     this.#notBefore = now + Math.min(WINDOW_MS_MAX, WINDOW_RATIO * this.#costMs);
     this.#costMs = 0;
     this.#scheduled = false;

@@ -106,7 +106,7 @@ export class Hub {
     this.connections = new Connections(clock, limits, this.gate);
     this.handlers = new Handlers(clock, limits.requestSecondsMax, warn);
     this.#flusher = new Flusher(clock, options.onSlice);
-    this.#turns = new Turns(clock);
+    this.#turns = new Turns(clock, () => this.#flusher.isLive());
   }
 
   get level(): Level {
