@@ -14,7 +14,8 @@
  *   -m ws|sse  -H host (127.0.0.1)  -p port  -u /path  -n readers (1000)  -c concurrent handshakes (128)
  *   -b 127.0.0.2   first source address; every 20,000 readers take the next one
  *   -R bytes       SO_RCVBUF of each reader
- *   -P n           the first n readers stop reading while the window is measured, then read again
+ *   -P n           the first n readers stop reading while the window is measured, then read again; and once before, for
+ *                  the second third of the warm-up
  * Publisher
  *   -I line:PORT           one line per message: the ingest of prototype.js
  *   -I ws:PORT:/path       one masked text frame per message
@@ -38,7 +39,8 @@
  * expected of everyone. lost = numbers skipped + numbers still missing at the very end; late = came after a later one;
  * duplicate = came twice (told apart by up to 64 open holes a reader; beyond that a late one counts as a duplicate).
  * Latency is taken over the messages published inside the window, whenever they came, from before the publisher's write
- * to after the recv() that held them; readers of -P are kept out of it and counted apart. Publisher and readers share
+ * to after the recv() that held them; readers of -P are kept out of it and counted apart (catching_up_: the others'
+ * latency from when those read again until they have caught up). Publisher and readers share
  * the thread: publishing is looked at every 64 events, and a client short of CPU shows as latency of the server.
  * CPU per delivery = user and system time of the server in the window / deliveries in the window.
  * Not checked: Sec-WebSocket-Accept, UTF-8, masking of server frames, chunk sizes.
@@ -132,25 +134,30 @@ static void die(const char *what) {
 }
 
 /* ---- latency: a log-linear histogram, 64 steps an octave (error <= 1.6 %) ---- */
-static uint64_t hist[64 * 64], hist_max;
+typedef struct {
+	uint64_t steps[64 * 64], max;
+} histogram;
+/* published in the window; and while the readers of -P catch up */
+static histogram window, catching_up;
 
-static inline void record(uint64_t v) {
-	if (v > hist_max) hist_max = v;
+static inline void record(histogram *h, uint64_t sent_at) {
+	uint64_t v = received_at > sent_at ? received_at - sent_at : 0;
+	if (v > h->max) h->max = v;
 	int octave = v < 64 ? 0 : 63 - __builtin_clzll(v);
-	hist[v < 64 ? (int)v : (octave - 5) * 64 + (int)((v >> (octave - 6)) & 63)]++;
+	h->steps[v < 64 ? (int)v : (octave - 5) * 64 + (int)((v >> (octave - 6)) & 63)]++;
 }
-static double percentile_us(double q) {
+static double percentile_ms(const histogram *h, double q) {
 	uint64_t total = 0, seen = 0;
-	for (int i = 0; i < 64 * 64; i++) total += hist[i];
+	for (int i = 0; i < 64 * 64; i++) total += h->steps[i];
 	uint64_t want = (uint64_t)(q * total);
 	for (int i = 0; i < 64 * 64; i++) {
-		seen += hist[i];
+		seen += h->steps[i];
 		if (seen <= want) continue;
-		if (i < 64) return i / 1e3;
+		if (i < 64) return i / 1e6;
 		int octave = i / 64 + 5;
-		return ((1ull << octave) + ((uint64_t)(i & 63) << (octave - 6))) / 1e3;
+		return ((1ull << octave) + ((uint64_t)(i & 63) << (octave - 6))) / 1e6;
 	}
-	return hist_max / 1e3;
+	return h->max / 1e6;
 }
 
 /* ---- one delivery ---- */
@@ -186,7 +193,8 @@ static inline void deliver(conn *c, const uint8_t *m) {
 		c->expect = n + 1;
 	}
 	if (c->class == OTHERS) {
-		if (sent_at >= window_from && sent_at < window_to) record(received_at > sent_at ? received_at - sent_at : 0);
+		if (sent_at >= window_from && sent_at < window_to) record(&window, sent_at);
+		else if (resumed_at && sent_at >= resumed_at && !caught_up_at) record(&catching_up, sent_at);
 	} else if (resumed_at && !c->caught_up && n >= resumed_number) {
 		c->caught_up = 1;
 		caught_up_at = received_at;
@@ -597,8 +605,6 @@ static void pause_readers(int paused) {
 		struct epoll_event ev = {.events = EPOLLIN, .data.u32 = i};
 		epoll_ctl(ep, paused ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, C[i].fd, &ev);
 	}
-	if (paused) return;
-	resumed_at = now(), resumed_number = sent;
 }
 static void drain(double most) {
 	publishing_since = 0;
@@ -730,7 +736,13 @@ int main(int argc, char **argv) {
 	long rss_idle = server_rss_kb(), slab_idle = slab_kb();
 
 	publishing_since = now(), sent_before = sent, messages_before = T[OTHERS].messages;
-	spin(now() + seconds(warm));
+	spin(now() + seconds(pausers ? warm / 3 : warm));
+	if (pausers) {
+		pause_readers(1);
+		spin(now() + seconds(warm / 3));
+		pause_readers(0);
+		spin(now() + seconds(warm / 3));
+	}
 
 	signal_servers();
 	pause_readers(1);
@@ -748,6 +760,7 @@ int main(int argc, char **argv) {
 	double megabytes_s = (bytes - bytes0) / secs / 1e6;
 
 	pause_readers(0);
+	resumed_at = now(), resumed_number = sent;
 	spin(now() + seconds(after));
 	drain(drain_most);
 	int connected_ones = ready ? ready : 1;
@@ -759,7 +772,7 @@ int main(int argc, char **argv) {
 	printf(",\"sent\":%" PRIu64 ",\"acked\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"published_s\":%.1f,\"delivered\":%" PRIu64 ",\"delivered_s\":%.0f", sent, acked, refused, published, delivered, delivered / secs);
 	printf(",\"units_s\":%.0f,\"receives_s\":%.0f,\"megabytes_s\":%.1f", units_s, receives_s, megabytes_s);
 	printf(",\"lost\":%" PRIu64 ",\"late\":%" PRIu64 ",\"duplicates\":%" PRIu64, T[OTHERS].lost, T[OTHERS].late, T[OTHERS].duplicates);
-	printf(",\"p50_ms\":%.3f,\"p90_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"max_ms\":%.3f", percentile_us(.5) / 1e3, percentile_us(.9) / 1e3, percentile_us(.99) / 1e3, percentile_us(.999) / 1e3, hist_max / 1e6);
+	printf(",\"p50_ms\":%.3f,\"p90_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"max_ms\":%.3f", percentile_ms(&window, .5), percentile_ms(&window, .9), percentile_ms(&window, .99), percentile_ms(&window, .999), window.max / 1e6);
 	printf(",\"cpu_s\":%.3f,\"cpu_us_per_delivery\":%.4f,\"server_percent\":%.1f,\"core_percent\":%.1f,\"steal_percent\":%.1f,\"client_percent\":%.1f", cpu, delivered ? cpu * 1e6 / delivered : 0, cpu / secs * 100, (busy1 - busy0) / secs * 100, (steal1 - steal0) / secs * 100, own / secs * 100);
 	printf(",\"rss_base_kb\":%ld,\"rss_idle_kb\":%ld,\"rss_end_kb\":%ld,\"rss_bytes_per_reader\":%.0f,\"slab_bytes_per_reader\":%.0f", rss_base, rss_idle, rss_end, (rss_idle - rss_base) * 1024.0 / connected_ones, (slab_idle - slab_base) * 1024.0 / connected_ones);
 	printf(",\"connect_s\":%.2f,\"connect_cpu_us\":%.1f", connect_s, connect_cpu * 1e6 / connected_ones);
@@ -767,6 +780,7 @@ int main(int argc, char **argv) {
 		int caught_up = 0;
 		for (int i = 0; i < pausers; i++) caught_up += C[i].caught_up;
 		printf(",\"pausers\":%d,\"pausers_caught_up\":%d,\"caught_up_s\":%.3f", pausers, caught_up, caught_up ? (caught_up_at - resumed_at) / 1e9 : -1);
+		printf(",\"catching_up_p50_ms\":%.3f,\"catching_up_p99_ms\":%.3f", percentile_ms(&catching_up, .5), percentile_ms(&catching_up, .99));
 		printf(",\"pausers_received\":%" PRIu64 ",\"pausers_lost\":%" PRIu64 ",\"pausers_late\":%" PRIu64 ",\"pausers_duplicates\":%" PRIu64, T[PAUSERS].messages, T[PAUSERS].lost, T[PAUSERS].late, T[PAUSERS].duplicates);
 	}
 	printf("}\n");
