@@ -16,7 +16,7 @@ import { SAMPLE, type Sample } from "./sample.ts";
 import type { Serving } from "./server-child.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-const BIN = join(ROOT, "bin/throughline.js");
+export const BIN = join(ROOT, "bin/throughline.js");
 export const BUILT = join(ROOT, "node_modules/.cache/throughline/fault");
 /** A limited machine takes its time. */
 const PATIENCE_MS = 30_000;
@@ -86,6 +86,7 @@ export class Ground {
   injections = 0;
   readonly samples: Sample[] = [];
   readonly #crowds = new Set<Gathered>();
+  readonly #ready = new WeakSet<ChildProcess>();
   #gathered = 0;
   /** Of each reader and channel: where it is. */
   readonly #places = new Map<string, string>();
@@ -165,22 +166,31 @@ export class Ground {
       serving === undefined
         ? ["--import", join(BUILT, "probe-child.mjs"), BIN, "dev", "--port", String(PORT), "--data", data, ...words]
         : ["--import", join(BUILT, "probe-child.mjs"), join(BUILT, "server-child.mjs"), JSON.stringify(serving)];
-    const server = this.start([...under, process.execPath, ...program], {
+    this.server = this.launch([...under, process.execPath, ...program], {
       ...(env === undefined ? {} : { env }),
       ...(user === undefined ? {} : { user }),
     });
-    this.server = server;
-    let isReady = false;
+    return this.ready(this.server);
+  }
+
+  /** Starts a server, and keeps what it says. */
+  launch(words: readonly string[], options: { env?: Readonly<Record<string, string>>; user?: number } = {}): ChildProcess {
+    const server = this.start(words, options);
     server.stdout?.setEncoding("utf8").on("data", (text: string) => {
       this.out += text;
-      isReady ||= text.includes("Ctrl-C");
+      if (text.includes("Ctrl-C")) this.#ready.add(server);
     });
     createInterface({ input: server.stderr as NodeJS.ReadableStream }).on("line", (line) => {
       if (line.startsWith(SAMPLE)) this.samples.push(JSON.parse(line.slice(SAMPLE.length)));
       else this.err += `${line}\n`;
     });
-    await until(`the server is ready: ${this.err}`, () => isReady || hasEnded(server), PATIENCE_MS);
-    return isReady && !hasEnded(server);
+    return server;
+  }
+
+  /** Waits until a server serves. False if it ended before. */
+  async ready(server: ChildProcess): Promise<boolean> {
+    await until(`the server is ready: ${this.err}`, () => this.#ready.has(server) || hasEnded(server), PATIENCE_MS);
+    return this.#ready.has(server) && !hasEnded(server);
   }
 
   get isServing(): boolean {
@@ -358,6 +368,6 @@ export function offsetOf(position: string): number {
   return readPosition(position)?.offset ?? Number.NaN;
 }
 
-function hasEnded(child: ChildProcess): boolean {
+export function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
