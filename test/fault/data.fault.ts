@@ -84,7 +84,7 @@ test("[D4] a file system that has become read-only refuses what is published, an
   const volume = new Volume(ground);
   ground.data = join(volume.path, "data");
   await ground.serve();
-  await ground.gather({ naive: 2, publishers: 0 });
+  await ground.gather({ naive: 2, publishers: 0, askers: 0 });
   const publishers = await ground.gather();
   await ground.progress(50);
   // between two commits: a write that fails inside of LMDB may end the process (src/engines/disk/room.ts)
@@ -100,7 +100,8 @@ test("[D4] a file system that has become read-only refuses what is published, an
   volume.renew();
   ground.fault("read-only", "stop");
   await ground.serve();
-  await ground.progress(50);
+  const { length } = ground.naive;
+  await until("the naive are back, too late", () => ground.naive.length > length);
   await ground.calm();
   judge(ground, { row: "D7", what: "The file system becomes read-only, as ext4 does after an error." });
 });
