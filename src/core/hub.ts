@@ -17,6 +17,7 @@ import type { Appended, Draft, Log, Retention } from "./log.ts";
 import type { Outlet } from "./outlet.ts";
 import { printOf } from "./print.ts";
 import { Reader } from "./reader.ts";
+import { Readiness } from "./readiness.ts";
 import { topOf } from "./resume.ts";
 import { SharedReads } from "./shared-reads.ts";
 import { Turns } from "./turns.ts";
@@ -76,6 +77,7 @@ export class Hub {
   readonly #reads: SharedReads;
   readonly #flusher: Flusher;
   readonly #turns: Turns;
+  readonly #readiness: Readiness;
   readonly #channels = new Map<string, Channel>();
   /** Those whose last reader has gone, not long ago. */
   readonly #lingering = new Map<Channel, Cancel>();
@@ -107,6 +109,7 @@ export class Hub {
     this.handlers = new Handlers(clock, limits.requestSecondsMax, warn);
     this.#flusher = new Flusher(clock, options.onSlice);
     this.#turns = new Turns(clock, () => this.#flusher.isLive());
+    this.#readiness = new Readiness({ clock, secondsMax: limits.readySecondsMax, look: () => this.#look() });
   }
 
   get level(): Level {
@@ -132,6 +135,11 @@ export class Hub {
       throw error;
     });
     return this.#opening;
+  }
+
+  /** Null if what is published now would be stored, else the reason. */
+  async ready(): Promise<string | null> {
+    return this.#closing === null ? this.#readiness.ask() : "The server is stopping.";
   }
 
   /** Checked, stored, acknowledged. Throws what PROTOCOL.md §7 says. Asks no gate: `post` does. */
@@ -259,6 +267,11 @@ export class Hub {
       const { event, data, sender } = JSON.parse(body) as { event: string; data: unknown; sender: string };
       this.#channels.get(channel)?.signal({ type: "signal", channel, event, data, sender });
     });
+  }
+
+  async #look(): Promise<string | null> {
+    await this.open();
+    return (await this.#log.ready?.()) ?? null;
   }
 
   async #close(): Promise<void> {

@@ -130,4 +130,10 @@ export interface Log {
   /** Best effort between nodes: bounded, may drop, keeps no order with entries. Heard where the channel is followed, and never told back to the node that sent it. */
   notify?(notice: Notice): void;
   listen?(listener: (notice: Notice) => void): () => void;
+
+  /**
+   * Null if what is appended now would be stored and what is asked for could be read; else the reason, in a sentence that anybody may read. It looks, rather than remembers, and
+   * where something failed tries it again, since there may be nobody else who does. The hub asks once a second at most, and waits for `readySecondsMax`.
+   */
+  ready?(): Promise<string | null>;
 }

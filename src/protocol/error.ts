@@ -48,6 +48,7 @@ export const ERRORS = {
   overloaded: { status: 503, close: 1013, retry: true },
   slow: { status: 503, close: 4008, retry: true },
   restart: { status: 503, close: 1012, retry: true },
+  not_ready: { status: 503, close: 1013, retry: true },
   internal: { status: 500, close: 1011, retry: true },
   // said by the client library only, never on the wire
   closed: { status: 499, close: 1000, retry: false },

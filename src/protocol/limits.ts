@@ -73,6 +73,8 @@ export const LIMITS = {
   publishQueueBytesMax: 67_108_864,
   /** Seconds until a publish that the log has not answered is told `unknown`. */
   publishSecondsMax: 10,
+  /** Seconds until a log that does not say whether it can store counts as one that cannot: `not_ready`. */
+  readySecondsMax: 2,
   /** Idempotency keys remembered per channel: a new key is refused with `keys_full`. */
   keysMax: 1_000_000,
   /** Seconds that a key is remembered at least; longer while its message is retained. */

@@ -1,5 +1,5 @@
 import type { Hub } from "../core/hub.ts";
-import type { Credentials } from "../core/identity.ts";
+import { ANONYMOUS, type Credentials } from "../core/identity.ts";
 import { checkChannelName } from "../protocol/channel-name.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import { answerEmpty, answerError, tellable } from "./answer.ts";
@@ -8,6 +8,7 @@ import type { Exchange } from "./exchange.ts";
 import { checkOrigin, PREFLIGHT, type Site } from "./origin.ts";
 import { readPage } from "./pages.ts";
 import { publishEnvelopes, publishOne, request, signal } from "./posts.ts";
+import { live, ready } from "./probes.ts";
 import { streamChannel, streamChannels, streamFrames } from "./streams.ts";
 import { SocketPipe } from "./websocket.ts";
 
@@ -21,10 +22,15 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Act>>>> = {
   publish: { POST: publishEnvelopes },
   events: { GET: streamChannels, POST: streamFrames },
   socket: { GET: upgradeRequired },
+  livez: { GET: live, HEAD: live },
+  readyz: { GET: ready, HEAD: ready },
 };
 
 /** The paths below which a channel's name stands. */
 const NAMED = new Set(["channels", "signals", "requests"]);
+
+/** What a machine asks that has no credentials; nobody learns of a channel by them. */
+const PROBES = new Set<Act>([live, ready]);
 
 /** The HTTP and WebSocket side of a hub, for any adapter. */
 export class Endpoint {
@@ -87,7 +93,7 @@ export class Endpoint {
     }
     const channel = name === null ? "" : checkChannelName(decode(name), this.hub.limits);
     const asked = this.hub.gate.changes;
-    const identity = await this.hub.gate.authenticate(credentialsOf(exchange));
+    const identity = PROBES.has(act) ? ANONYMOUS : await this.hub.gate.authenticate(credentialsOf(exchange));
     await act({ hub: this.hub, exchange, identity, asked, headers, channel });
   }
 }

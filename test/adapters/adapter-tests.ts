@@ -113,6 +113,26 @@ export function adapterTests(host: Host): void {
       expect([next.messages.map(({ data }: { data: number }) => data), next.upToDate]).toEqual([[3], true]);
     });
 
+    test("livez and readyz answer whoever asks, without credentials: a node that stops is live, and not ready", async () => {
+      const { ask, tl } = await run(host, { authenticate: () => false });
+      for (const [path, name] of [
+        ["/livez", "live"],
+        ["/readyz", "ready"],
+      ] as const) {
+        const response = await ask(path);
+        expect([path, response.status, oursOf(response), await response.json()]).toEqual([path, 200, FIXED, { [name]: true }]);
+        const head = await ask(path, { method: "HEAD" });
+        expect([path, head.status, await head.text()]).toEqual([path, 200, ""]);
+        const post = await ask(path, { method: "POST" });
+        expect([path, post.status, post.headers.get("allow")]).toEqual([path, 405, "GET, HEAD"]);
+      }
+      expect((await ask(LOBBY, { headers: { accept: "application/json" } })).status).toBe(401);
+      await tl.close();
+      expect((await ask("/livez")).status).toBe(200);
+      const response = await ask("/readyz");
+      expect([response.status, response.headers.get("retry-after"), (await response.json()).error.code]).toEqual([503, "1", "not_ready"]);
+    });
+
     test("HEAD says where a channel stands, without a body and without a stream", async () => {
       const { ask, tl } = await run(host);
       const { position } = await tl.channel("chat/lobby").publish(1);

@@ -36,6 +36,30 @@ describe.each(LIBRARIES)("A Redis that fails, with $name", (library) => {
     expect((await everything(log)).entries.map(({ data }) => data)).toEqual(["before", "after 0", "after 1", "refused", "after 2"]);
   });
 
+  test("is not ready while it is away, read-only, full or without replicas, though nobody publishes; and is again when it may", async () => {
+    await using server = new RedisServer();
+    await using nodes = new Nodes(server);
+    const { log } = await nodes.open({}, {}, library);
+    const { ask } = server;
+    expect(await log.ready?.()).toBeNull();
+    const troubles: [on: () => Promise<unknown>, off: () => Promise<unknown>][] = [
+      [() => ask.config("SET", "maxmemory", "1mb"), () => ask.config("SET", "maxmemory", "0")],
+      [() => ask.config("SET", "min-replicas-to-write", "1"), () => ask.config("SET", "min-replicas-to-write", "0")],
+      [() => ask.replicaof("127.0.0.1", 1), () => ask.replicaof("NO", "ONE")],
+    ];
+    for (const [on, off] of troubles) {
+      await on();
+      expect(await log.ready?.()).toBe("Redis refuses to be written.");
+      await off();
+      expect(await log.ready?.()).toBeNull();
+    }
+    await server.kill();
+    await until("it is noticed", async () => (await log.ready?.()) === "Redis cannot be reached.");
+    server.start();
+    await until("it is back", async () => (await log.ready?.()) === null);
+    expect((await everything(log)).head, "no channel came of it").toBeNull();
+  });
+
   test("[D4] [D5] killed again and again while it syncs each write, it loses nothing acknowledged, and nothing stands twice", async () => {
     await using server = new RedisServer(SYNCED);
     await using nodes = new Nodes(server);
@@ -181,6 +205,22 @@ describe("Readers of a Redis that fails", () => {
         await until("it is stored", async () => (await codeOf(channel.publish("message", n, { key: String(n) }))) === "stored");
       await until("it has read on", () => got.length === 3);
       expect(got).toEqual([0, 1, 2]);
+    } finally {
+      await http.dispose();
+    }
+  });
+
+  test("are not sent to a node whose Redis stands still, which lives all the same; when it goes on they are", async () => {
+    await using server = new RedisServer();
+    const http = await startServer(() => redis(LIBRARIES[0]!.client(server)), { limits: { readySecondsMax: 0.2 } });
+    const probe = async (path: string) => (await fetch(http.url + path)).status;
+    try {
+      expect([await probe("/livez"), await probe("/readyz")]).toEqual([200, 200]);
+      server.freeze();
+      await until("it is not ready", async () => (await probe("/readyz")) === 503);
+      expect(await probe("/livez")).toBe(200);
+      server.thaw();
+      await until("it is ready", async () => (await probe("/readyz")) === 200);
     } finally {
       await http.dispose();
     }

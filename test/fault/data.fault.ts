@@ -96,6 +96,7 @@ test("[D4] a file system that has become read-only refuses what is published, an
   await until("publishing is refused", () => ground.refused + ground.unknown >= refused + unknown + 10);
   expect(ground.isServing, ground.err).toBe(true);
   expect(ground.err).toContain("cannot be written: EROFS");
+  expect(await ground.health()).toEqual({ live: true, ready: "not_ready" });
   await ground.stop("SIGTERM");
   volume.renew();
   ground.fault("read-only", "stop");

@@ -36,9 +36,11 @@ test("[D4] [D10] while the disk is full publishing is refused with not_stored, r
     const { delivered } = ground;
     await ground.gather({ publishers: 0, askers: 0, readers: { sse: 1, websocket: 1, "long-poll": 1 } });
     await until("those who come now read what is there", () => ground.delivered >= delivered + 3 * 50);
+    expect(await ground.health()).toEqual({ live: true, ready: "not_ready" });
     volume.free();
     ground.fault("full disk", "stop");
     await ground.progress(50);
+    await until("it is ready again", async () => (await ground.health()).ready === true, 20_000);
   }
   expect([ground.server, ground.isServing]).toEqual([server, true]);
   await ground.calm();
@@ -126,7 +128,7 @@ test(`[D4] [D10] while the disk hangs for ${HUNG_MS} ms nothing is acknowledged,
 });
 
 // What LMDB reads it may have to wait for, as its table of readers stands on the same disk; but nothing that the server does by itself may hang on it.
-test("[D10] a server with nothing to store or read answers while its disk hangs", async () => {
+test("[D10] a server with nothing to store or read answers while its disk hangs: it lives, and is not ready", async () => {
   const ground = new Ground();
   const volume = new Volume(ground);
   await ground.serve({ library: { data: join(volume.path, "data") } });
@@ -138,5 +140,7 @@ test("[D10] a server with nothing to store or read answers while its disk hangs"
     `fetch("http://127.0.0.1:${PORT}/nothing").then(({ status }) => process.exit(status === 404 ? 0 : 1))`,
   ]);
   await until("it answers", () => answer.exitCode === 0, 5_000);
+  expect(await ground.health()).toEqual({ live: true, ready: "not_ready" });
   volume.thaw();
+  await until("it is ready again", async () => (await ground.health()).ready === true, 20_000);
 });

@@ -149,6 +149,13 @@ export class Ground {
     return JSON.parse(text) as Answer;
   }
 
+  /** What the server's probes say: of readiness true, or the code of the error. */
+  async health(): Promise<{ live: unknown; ready: unknown }> {
+    const { live } = await this.fetch<{ live?: unknown }>("/livez");
+    const { ready, error } = await this.fetch<{ ready?: unknown; error?: { code: string } }>("/readyz");
+    return { live, ready: ready ?? error?.code };
+  }
+
   /** Starts a program in a network; in the ground's own, if none is named. */
   start(words: readonly string[], options: { network?: string; env?: Readonly<Record<string, string>>; user?: number } = {}): ChildProcess {
     const { network = this.network, env = {}, user } = options;

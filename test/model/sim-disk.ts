@@ -102,6 +102,7 @@ export class Platter {
           };
           this.#time.after(this.#chance.between(0, commitMsMax), done, owner);
         }),
+      look: async () => {},
       close: async () => {},
     };
   }

@@ -95,6 +95,10 @@ class DiskEngine implements Log {
     await writer.submit(DRAFT_BYTES, (transaction) => transaction.remove(channel));
   }
 
+  async ready(): Promise<string | null> {
+    return this.#use("restart").writer.ready();
+  }
+
   async close(): Promise<void> {
     const opened = this.#opened;
     if (opened === null) return;

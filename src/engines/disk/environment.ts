@@ -19,6 +19,8 @@ export interface Store {
   keys(table: Table, start: Buffer, end: Buffer, limit: number): Buffer[];
   /** Makes all writes, or none. Resolves once they are synced to the disk. Rejects with a `CommitError`. One at a time. */
   commit(writes: readonly Write[]): Promise<void>;
+  /** Whether the disk would take a small commit now. Rejects with what it says. Writes nothing that anybody reads. */
+  look(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -110,6 +112,10 @@ export class Environment implements Store {
       const cause = await causeOf(error);
       throw new CommitError(cause.message, cause.code, !this.#isAlive());
     }
+  }
+
+  look(): Promise<void> {
+    return this.#room.look();
   }
 
   async close(): Promise<void> {

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, write, writeSync } from "node:fs";
 import type { Write } from "./record.ts";
 
 /** Where these stand in a meta page (MDB_meta, behind a head of 24 bytes). */
@@ -23,6 +23,7 @@ export class Room {
   readonly #file: number;
   readonly #pageBytes: number;
   #size: number;
+  #isClosed = false;
 
   constructor(path: string) {
     this.#file = openSync(path, "r+");
@@ -39,7 +40,16 @@ export class Room {
     while (this.#size < end) this.#size += writeSync(this.#file, ZEROS, 0, ZEROS.length, this.#size);
   }
 
+  /** The same without a commit. Not on the event loop, where a disk that hangs would stop everything: only then, and where the file is too short, as a commit does it. */
+  async look(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      write(this.#file, ZEROS, 0, 0, 0, (error) => (error === null ? resolve() : reject(error)));
+    });
+    if (!this.#isClosed) this.takeFor([]);
+  }
+
   close(): void {
+    this.#isClosed = true;
     closeSync(this.#file);
   }
 

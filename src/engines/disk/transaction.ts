@@ -64,6 +64,7 @@ export class Transaction {
   readonly #writes: Write[] = [];
   readonly #nowMs: number;
   #about: About;
+  #isTouched = false;
 
   constructor(tables: Store, context: LogContext, about: About, cached: (channel: string) => Stand | undefined) {
     this.#tables = tables;
@@ -117,6 +118,11 @@ export class Transaction {
     return isMore;
   }
 
+  /** Makes a commit of it, though nothing else changed. */
+  touch(): void {
+    this.#isTouched = true;
+  }
+
   /** What is to be written. Empty if nothing changed. Call it once, at the end. */
   finish(): readonly Write[] {
     for (const { channel, stand, isChanged } of this.#channels.values()) {
@@ -124,7 +130,7 @@ export class Transaction {
       if (stand === null) this.#delete("channels", Buffer.from(channel));
       else this.#put("channels", Buffer.from(channel), stand);
     }
-    if (this.#writes.length === 0) return [];
+    if (this.#writes.length === 0 && !this.#isTouched) return [];
     this.#about = { ...this.#about, commit: this.#about.commit + 1 };
     this.#put("about", ABOUT_KEY, this.#about);
     return this.#writes;

@@ -55,6 +55,8 @@ export class Writer {
   #waitingBytes = 0;
   #running: Promise<void> | null = null;
   #reopening: Promise<void> | null = null;
+  /** The commit that is under way, whatever becomes of it. */
+  #committing: Promise<unknown> | null = null;
   #isClosed = false;
   /** 0 while all is well. */
   #retryMs = 0;
@@ -104,6 +106,21 @@ export class Writer {
     });
   }
 
+  /**
+   * Why nothing can be stored now, or null. A disk that has failed is written to again, since where nobody is sent nobody publishes; one that hangs
+   * leaves this without an answer for as long.
+   */
+  async ready(): Promise<string | null> {
+    try {
+      await (await this.store()).look();
+      await this.#committing;
+      if (this.#retryMs > 0) await this.submit(0, (transaction) => transaction.touch());
+      return null;
+    } catch {
+      return "The disk under the log cannot be written.";
+    }
+  }
+
   /** Stores what is in flight, then lets go of the files. */
   async close(): Promise<void> {
     this.#isClosed = true;
@@ -137,7 +154,9 @@ export class Writer {
     const decidedMs = this.#medium.elapsed() - startMs;
     if (writes.length > 0) {
       try {
-        await store.commit(writes);
+        const commit = store.commit(writes);
+        this.#committing = commit.catch(() => {});
+        await commit;
       } catch (error) {
         await this.#fail(jobs, transaction, error as CommitError);
         return decidedMs;

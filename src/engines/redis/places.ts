@@ -14,11 +14,14 @@ const WAKE = "}:wake";
 
 export class Places {
   readonly #prefix: string;
+  /** A key of no channel, to see whether one can be written. */
+  readonly ready: string;
 
   constructor(prefix: string) {
     if (/[{}]/.test(prefix))
       throw new ThroughlineError("internal", "The prefix of redis() holds no braces: they decide which node of a cluster a key is on.");
     this.#prefix = `${prefix}{`;
+    this.ready = `${prefix}ready`;
   }
 
   of(channel: string): Place {

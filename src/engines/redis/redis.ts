@@ -19,6 +19,8 @@ export const REDIS_RETENTION: Retention = { countMax: 100_000, bytesMax: 64 * 10
 
 /** So long `close` waits for what is under way; then its outcome is not known. */
 const CLOSE_MS_MAX = 5_000;
+/** The key that `ready` writes is gone after it. */
+const READY_KEY_MS = "10000";
 
 export interface RedisOptions {
   /** What the names of all keys begin with. Default: `throughline:`. */
@@ -138,6 +140,19 @@ class RedisEngine implements Log {
   /** Hears of the channels that are followed here. */
   listen(listener: (notice: Notice) => void): () => void {
     return this.#use("restart").follows.listen(listener);
+  }
+
+  /** By a write of a key that is no channel's: a Redis that is full, a replica, or has lost its own disk or its replicas refuses that too. Of a cluster one node is asked. */
+  async ready(): Promise<string | null> {
+    const { writing, reading } = this.#use("restart");
+    if (!writing.isUp || !reading.isUp) return "Redis cannot be reached.";
+    const key = this.#places.ready;
+    try {
+      await Promise.all([writing.send(key, ["SET", key, "1", "PX", READY_KEY_MS]), reading.send(key, ["EXISTS", key])]);
+      return null;
+    } catch (error) {
+      return error instanceof Unsent ? "Redis cannot be reached." : "Redis refuses to be written.";
+    }
   }
 
   async close(): Promise<void> {
