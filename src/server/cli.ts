@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import type { Retention } from "../core/log.ts";
+import { backupTo } from "./backup-command.ts";
 import { commandName } from "./command-name.ts";
 import { DEV_PORT } from "./dev.ts";
 import { dev } from "./dev-command.ts";
@@ -8,11 +9,14 @@ import { history } from "./history.ts";
 import { createOutput } from "./output.ts";
 import { pub } from "./pub.ts";
 import { DEFAULT_URL } from "./remote.ts";
+import { restoreFrom } from "./restore-command.ts";
 import { sub } from "./sub.ts";
 
 /** Exit codes: 0 done, 1 it went wrong, 2 it was not understood. */
 const FAILED = 1;
 const NOT_UNDERSTOOD = 2;
+
+const DATA = ["-d, --data <directory>", "where messages are stored", "./data"] as const;
 
 /** The command line. Sets the exit code; a process that has nothing left to do then ends. */
 export async function run(words: readonly string[]): Promise<void> {
@@ -39,7 +43,7 @@ async function execute(words: readonly string[]): Promise<number> {
     .command("dev")
     .description("start a server for this machine, with a page that shows it live")
     .option("-p, --port <number>", "port to listen on", wholeNumber(0, 65_535), DEV_PORT)
-    .option("-d, --data <directory>", "where messages are stored", "./data")
+    .option(...DATA)
     .option("--memory", "store messages in memory only")
     .addOption(
       new Option("--engine <url>", "store messages in a broker that other servers use too: redis://host:port").conflicts([
@@ -53,11 +57,7 @@ async function execute(words: readonly string[]): Promise<number> {
     .action(async (options) => {
       const command = commandName(process.argv[1], process.cwd());
       const { port, data, memory, engine } = options;
-      code = await dev(
-        { port, data, memory, engine, retain: retentionOf(options), command },
-        (text) => process.stdout.write(`${text}\n`),
-        tell,
-      );
+      code = await dev({ port, data, memory, engine, retain: retentionOf(options), command }, print, tell);
     });
 
   remote(program.command("pub <channel>"))
@@ -91,6 +91,28 @@ async function execute(words: readonly string[]): Promise<number> {
     .option("--json", "print position, event, data and time as JSON")
     .action(async (channel, options) => {
       code = await history(channel, options, { output: createOutput(process.stdout), tell });
+    });
+
+  program
+    .command("backup <file>")
+    .description("copy all that is stored to a file, also while a server runs")
+    .option(...DATA)
+    .addHelpText(
+      "after",
+      "\nThe file takes the place of an earlier backup of that name once it is whole.\n\n  $ throughline backup /backups/throughline-$(date +%F) --data /var/lib/throughline",
+    )
+    .action(async (file, options) => {
+      code = await backupTo(file, options, { print, signal: interruption() });
+    });
+
+  program
+    .command("restore <file>")
+    .description("make a log of a backup, in a directory that has none")
+    .option(...DATA)
+    .option("--force", "put it in the place of a log that is there; what that stored after the backup is lost")
+    .addHelpText("after", "\nReaders go on where they were; those who had read beyond the backup are told so by a gap.")
+    .action(async (file, options) => {
+      code = await restoreFrom(file, options, print);
     });
 
   await program.parseAsync(words, { from: "user" });
@@ -128,6 +150,10 @@ function interruption(): AbortSignal {
   const abort = new AbortController();
   for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => abort.abort());
   return abort.signal;
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
 }
 
 function tell(sentence: string): void {

@@ -15,9 +15,11 @@ import {
 import { join } from "node:path";
 import { ThroughlineError } from "../../protocol/error.ts";
 
-/** Goes up when what stands on the disk changes so that an older version would misread it. */
+/** Goes up when what stands on the disk, or in a backup, changes so that an older version would misread it. */
 export const FORMAT_VERSION = 1;
 const FORMAT_FILE = "format.json";
+/** Where a restore builds a log before it takes its place. */
+export const RESTORING_DIRECTORY = "restoring";
 export const DATA_FILE = "data.mdb";
 /** What an empty log takes on the disk, and a little. */
 const FREE_BYTES_MIN = 512 * 1024;
@@ -50,21 +52,23 @@ export function prepareDirectory(directory: string): void {
   }
 }
 
-/** Reads or writes the version of the format. Throws if it is not one that this version can read. */
-export function checkFormat(directory: string): void {
+/** Whether there is a log. Throws if it is not one that this version can read; changes nothing. */
+export function findLog(directory: string): boolean {
+  if (existsSync(join(directory, RESTORING_DIRECTORY))) {
+    throw refused(
+      directory,
+      "is being restored, or that was cut in the middle",
+      `Restore it again; or, to go on with what was there before, delete ${RESTORING_DIRECTORY} in it.`,
+    );
+  }
   const path = join(directory, FORMAT_FILE);
   if (!existsSync(path)) {
-    if (existsSync(join(directory, DATA_FILE))) {
-      throw refused(
-        directory,
-        `has a ${DATA_FILE} but no ${FORMAT_FILE}, so it was not made by Throughline, or was copied in part`,
-        "Choose an empty directory, or copy all of it.",
-      );
-    }
-    const { bavail, bsize } = statfsSync(directory);
-    if (bavail * bsize < FREE_BYTES_MIN) throw refused(directory, `has less than ${FREE_BYTES_MIN} bytes free`, "Make space first.");
-    writeSynced(path, `${JSON.stringify({ name: "throughline", formatVersion: FORMAT_VERSION })}\n`);
-    return;
+    if (!existsSync(join(directory, DATA_FILE))) return false;
+    throw refused(
+      directory,
+      `has a ${DATA_FILE} but no ${FORMAT_FILE}, so it was not made by Throughline, or was copied in part`,
+      "Choose an empty directory, or copy all of it.",
+    );
   }
   const found = readFormat(directory, path);
   if (found > FORMAT_VERSION) {
@@ -74,6 +78,25 @@ export function checkFormat(directory: string): void {
       "Start that newer version, or restore a backup made with this one.",
     );
   }
+  return holdsData(directory);
+}
+
+/** Of a process that was killed before its first page there is an empty file, or none. */
+export function holdsData(directory: string): boolean {
+  return (statSync(join(directory, DATA_FILE), { throwIfNoEntry: false })?.size ?? 0) > 0;
+}
+
+/** The same as `findLog`, and if the directory is empty writes the version of the format. */
+export function checkFormat(directory: string): void {
+  if (findLog(directory)) return;
+  if (existsSync(join(directory, FORMAT_FILE))) return;
+  const { bavail, bsize } = statfsSync(directory);
+  if (bavail * bsize < FREE_BYTES_MIN) throw refused(directory, `has less than ${FREE_BYTES_MIN} bytes free`, "Make space first.");
+  writeFormat(directory);
+}
+
+export function writeFormat(directory: string): void {
+  writeSynced(join(directory, FORMAT_FILE), `${JSON.stringify({ name: "throughline", formatVersion: FORMAT_VERSION })}\n`);
 }
 
 function readFormat(directory: string, path: string): number {

@@ -4,7 +4,7 @@ import { Followers } from "../../core/followers.ts";
 import type { Appended, Draft, Log, LogContext, Page, PageLimit, Retention, Told } from "../../core/log.ts";
 import { ThroughlineError } from "../../protocol/error.ts";
 import { checkData } from "./check.ts";
-import { checkFormat, prepareDirectory } from "./directory.ts";
+import { checkFormat, findLog, prepareDirectory } from "./directory.ts";
 import { Environment } from "./environment.ts";
 import { type Owner, own } from "./owner.ts";
 import { readPage } from "./page.ts";
@@ -51,6 +51,7 @@ class DiskEngine implements Log {
 
   async open(context: LogContext): Promise<void> {
     prepareDirectory(this.#directory);
+    findLog(this.#directory); // before it is taken: what this version may not read keeps no trace of it
     const owner = await own(this.#directory);
     try {
       checkFormat(this.#directory);

@@ -4,6 +4,9 @@ import { DATA_FILE } from "./directory.ts";
 import { TABLES, type Table, type Write } from "./record.ts";
 import { Room } from "./room.ts";
 
+/** So often a look at who has read and died: a backup that was killed would keep the pages of its moment from being used again, and the file would grow for ever. */
+const COMMITS_PER_READER_CHECK = 500;
+
 export interface Row {
   readonly key: Buffer;
   readonly value: Buffer;
@@ -50,6 +53,7 @@ export class Environment implements Store {
   readonly #room: Room;
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #tables: Record<Table, Database<Buffer, Buffer>>;
+  #commits = 0;
 
   constructor(directory: string) {
     const binary = { encoding: "binary", keyEncoding: "binary" } as const;
@@ -95,6 +99,7 @@ export class Environment implements Store {
   }
 
   async commit(writes: readonly Write[]): Promise<void> {
+    if (++this.#commits % COMMITS_PER_READER_CHECK === 0) this.#root.readerCheck();
     try {
       this.#room.takeFor(writes);
     } catch (error) {

@@ -84,17 +84,29 @@ function hold(path: string, holder: Holder): Owner {
   };
 }
 
+/** Whether some process owns the directory now. */
+export async function isOwned(directory: string): Promise<boolean> {
+  const newest = generations(directory).at(-1) ?? 0;
+  return newest > 0 && (await holderOf(directory, newest)) !== null;
+}
+
 async function refuseIfHeld(directory: string, generation: number): Promise<void> {
-  const path = fileOf(directory, generation);
-  const holder = await readHolder(path);
-  if (holder === null || holder.released === true) return;
-  const isHeld = holder.space === SPACE ? isRunning(holder) : await showsLife(path);
-  if (!isHeld) return;
+  const holder = await holderOf(directory, generation);
+  if (holder === null) return;
   const who = holder.pid === process.pid && holder.space === SPACE ? "this process" : `process ${holder.pid} on ${holder.host}`;
   throw new ThroughlineError(
     "internal",
     `${directory} is in use by ${who}, and only one process may write to it. Stop that one, or give this one a directory of its own.`,
   );
+}
+
+/** Who holds it as this generation; null if nobody does any more. */
+async function holderOf(directory: string, generation: number): Promise<Holder | null> {
+  const path = fileOf(directory, generation);
+  const holder = await readHolder(path);
+  if (holder === null || holder.released === true) return null;
+  const isHeld = holder.space === SPACE ? isRunning(holder) : await showsLife(path);
+  return isHeld ? holder : null;
 }
 
 /** Null where the file has gone, or its maker died before it had written its name. */

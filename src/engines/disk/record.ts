@@ -146,6 +146,12 @@ export function isRowIntact(key: Buffer, value: Buffer): boolean {
   return value.length >= 4 && value.readUInt32LE(0) === crc32(value.subarray(4), crc32(key));
 }
 
+/** The same for a row of any table, and all of an entry. */
+export function isWhole(table: Table, key: Buffer, value: Buffer): boolean {
+  if (table !== "entries") return isRowIntact(key, value);
+  return readMark(key, value) !== null && value.readUInt32LE(4) === crc32(value.subarray(ENTRY_HEAD_BYTES));
+}
+
 export function damaged(what: string): ThroughlineError {
   return new ThroughlineError(
     "internal",

@@ -4,15 +4,14 @@ import type { Cancel } from "../../protocol/clock.ts";
 import type { Store } from "./environment.ts";
 import { idKey, readJson } from "./record.ts";
 import type { Stand } from "./stand.ts";
-import { markOf } from "./tables.ts";
+import { markOf, NAMES } from "./tables.ts";
 import type { Writer } from "./writer.ts";
 
 /** How often idle channels are looked at, how many in one turn of the event loop, and the pause between two turns: 10,000 channels a second, a few percent of a core. */
 const SWEEP_SECONDS = 30;
 const CHANNELS_PER_TURN_MAX = 200;
 const TURN_PAUSE_MS = 20;
-const FIRST_KEY = Buffer.from([0]);
-const LAST_KEY = Buffer.alloc(16, 0xff);
+const [FIRST_KEY, LAST_KEY] = NAMES;
 
 /** Ages channels that nobody publishes to, and deletes the rows of removed logs: a little at a time, through the same commits as everything else. */
 export class Sweeper {

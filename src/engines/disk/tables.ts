@@ -13,13 +13,15 @@ export interface About {
 }
 
 export const ABOUT_KEY = Buffer.from("state");
+/** The range of all channels' names. */
+export const NAMES = [Buffer.from([0]), Buffer.alloc(16, 0xff)] as const;
 
-export function readAbout(store: Store): About | null {
+export function readAbout(store: Pick<Store, "get">): About | null {
   const value = store.get("about", ABOUT_KEY);
   return value === undefined ? null : readJson<About>(ABOUT_KEY, value, "The state of the directory");
 }
 
-export function readStand(store: Store, channel: string): Stand | null {
+export function readStand(store: Pick<Store, "get">, channel: string): Stand | null {
   const key = Buffer.from(channel);
   const value = store.get("channels", key);
   return value === undefined ? null : readJson<Stand>(key, value, `The head of channel ${JSON.stringify(channel)}`);
