@@ -2,11 +2,14 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { Draft, Log, LogContext } from "../../src/core/log.ts";
+import type { Draft, Log, LogContext, Retention } from "../../src/core/log.ts";
 import { resume } from "../../src/core/resume.ts";
 import { backup } from "../../src/engines/disk/backup.ts";
 import { disk } from "../../src/engines/disk/disk.ts";
+import { Environment } from "../../src/engines/disk/environment.ts";
+import { offsetKey } from "../../src/engines/disk/record.ts";
 import { type Restored, restore } from "../../src/engines/disk/restore.ts";
+import { readStand } from "../../src/engines/disk/tables.ts";
 import type { Entry } from "../../src/protocol/entry.ts";
 import { makeEpoch, type Position } from "../../src/protocol/position.ts";
 import { handClock, seededRandom } from "../support/clock.ts";
@@ -15,6 +18,8 @@ import { numbers } from "../support/story.ts";
 const ALL = { count: 1_000_000, bytes: 1e12 };
 const LOBBY = "chat/lobby";
 const SMALL = "small";
+/** Of a block of a backup. */
+const HEAD_BYTES = 12;
 const NEVER = new AbortController().signal;
 
 const clock = handClock();
@@ -42,8 +47,8 @@ beforeEach(() => {
 afterEach(() => rmSync(home, { recursive: true, force: true }));
 
 /** Opens the log of a directory for a while. */
-async function opened<Answer>(directory: string, act: (log: Log) => Promise<Answer>): Promise<Answer> {
-  const log = disk(directory);
+async function opened<Answer>(directory: string, act: (log: Log) => Promise<Answer>, retain: Partial<Retention> = {}): Promise<Answer> {
+  const log = disk(directory, { retain });
   await log.open(context);
   try {
     return await act(log);
@@ -111,10 +116,18 @@ describe("A backup that is restored", () => {
       await log.remove?.("removed");
       return log.append(LOBBY, [...odd, large]);
     });
+    // much is trimmed at once, and its rows are deleted by and by
+    await opened(data, (log) =>
+      log.append(
+        "cut",
+        numbers(300).map((n) => draft(`c${n}`)),
+      ),
+    );
+    await opened(data, (log) => log.append("cut", [draft("last")]), { countMax: 1 });
     const before = await opened(data, (log) => Promise.all([LOBBY, SMALL].map((channel) => log.read(channel, 0, ALL))));
-    expect(await backup(data, file, NEVER)).toMatchObject({ channels: 2, messages: 8, bytes: statSync(file).size });
+    expect(await backup(data, file, NEVER)).toMatchObject({ channels: 3, messages: 9, bytes: statSync(file).size });
     const elsewhere = join(home, "elsewhere");
-    expect(await back(elsewhere)).toMatchObject({ channels: 2, messages: 8, lost: null });
+    expect(await back(elsewhere)).toMatchObject({ channels: 3, messages: 9, lost: null });
     const after = await opened(elsewhere, (log) => Promise.all([LOBBY, SMALL].map((channel) => log.read(channel, 0, ALL))));
     for (const [index, { head, entries }] of after.entries()) {
       expect(entries).toEqual(before[index]?.entries);
@@ -132,6 +145,9 @@ describe("A backup that is restored", () => {
     expect(trimmed).toMatchObject([{ type: "duplicate", position: { offset: 1 } }]);
     expect(other).toMatchObject([{ type: "stored", position: { offset: 6, epoch: after[0]?.head?.lineage[1]?.epoch } }]);
     expect(await textsOf("removed", elsewhere)).toEqual([]);
+    const environment = new Environment(elsewhere);
+    expect(readStand(environment, "cut"), "there is nothing of it to delete").toMatchObject({ first: 301, lowest: 301 });
+    await environment.close();
   });
 
   test("[D2] [D3] tells who had read beyond it that the log was truncated, and goes on without a gap for who had not", async () => {
@@ -251,11 +267,20 @@ describe("A restore is refused, and nothing is touched,", () => {
     const whole = readFileSync(file);
     const seed = Date.now() % 1_000_000;
     const chance = seededRandom(seed);
+    const lineEnd = whole.indexOf("\n");
+    const inRows = (at: number) => at > lineEnd + HEAD_BYTES && at < whole.length - HEAD_BYTES;
     for (let at = 0; at < whole.length; at++) {
       const bytes = Buffer.from(whole);
       bytes[at] = bytes[at]! ^ (1 << Math.floor(chance.fraction() * 8));
       const message = await refused(bytes, `seed ${seed}, byte ${at}`);
-      expect(message, `seed ${seed}, byte ${at}`).toMatch(/(is damaged|is not a backup|newer Throughline).*Nothing was changed/);
+      // of the line, of a block's head, or of its rows
+      const expected =
+        at <= lineEnd
+          ? /(head that cannot be|is not a backup|newer Throughline).*Nothing was changed/
+          : inRows(at)
+            ? /the block at byte \d+ has a wrong checksum/
+            : /the block at byte \d+ has a head that cannot be/;
+      expect(message, `seed ${seed}, byte ${at}`).toMatch(expected);
     }
   });
 
@@ -352,6 +377,17 @@ describe("A backup", () => {
     expect(await messageOf(backup(data, file, NEVER))).toMatch(
       /cannot be backed up: message 151 of channel "chat\/lobby" has a wrong checksum\. No backup was made/,
     );
+    for (const offset of [150, 301]) {
+      rmSync(data, { recursive: true });
+      await publish(numbers(301).map(String));
+      const environment = new Environment(data);
+      const { id } = readStand(environment, LOBBY)!;
+      await environment.commit([{ table: "entries", key: offsetKey(id, offset), value: null }]);
+      await environment.close();
+      expect(await messageOf(backup(data, file, NEVER))).toContain(
+        `message ${offset} of channel "chat/lobby" is missing. No backup was made`,
+      );
+    }
     expect(readFileSync(file)).toEqual(before);
     expect(readdirSync(home).sort()).toEqual(["data", "one.backup"]);
   });
