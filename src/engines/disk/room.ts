@@ -22,12 +22,10 @@ const ZEROS = Buffer.alloc(GROWTH_BYTES);
 export class Room {
   readonly #file: number;
   readonly #pageBytes: number;
-  #size: number;
   #isClosed = false;
 
   constructor(path: string) {
     this.#file = openSync(path, "r+");
-    this.#size = fstatSync(this.#file).size;
     this.#pageBytes = this.#numberAt(META_PAGE_BYTES, 4);
   }
 
@@ -36,8 +34,10 @@ export class Room {
     // of no bytes: the file system says whether it takes any (0.5 us). access(2) does not know that of an ext4 that has given up (Linux 6.18)
     writeSync(this.#file, ZEROS, 0, 0, 0);
     const end = this.#lastPageEnd() + this.#bytesOf(writes);
+    // As it is now: a commit that took more than was foreseen has made the file longer itself, and what stands there is not to be written over
+    let { size } = fstatSync(this.#file);
     // in steps: what was written stays taken, also if the next step fails
-    while (this.#size < end) this.#size += writeSync(this.#file, ZEROS, 0, ZEROS.length, this.#size);
+    while (size < end) size += writeSync(this.#file, ZEROS, 0, ZEROS.length, size);
   }
 
   /** The same without a commit. Not on the event loop, where a disk that hangs would stop everything: only then, and where the file is too short, as a commit does it. */
@@ -53,12 +53,20 @@ export class Room {
     closeSync(this.#file);
   }
 
-  /** Rows that come in order fill pages; others may each touch a page of their own. A value larger than half a page has pages of its own. */
+  /**
+   * Rows of one log come in order and fill pages, beginning on pages of its own: its entries at both ends, its keys' ages. Other rows may each touch a page of
+   * their own. A value larger than half a page has pages of its own.
+   */
   #bytesOf(writes: readonly Write[]): number {
     let bytes = PAGES_BESIDES * this.#pageBytes;
-    for (const { table, value } of writes) {
+    let log = -1;
+    for (const { table, key, value } of writes) {
       if (value !== null) bytes += value.length < this.#pageBytes / 2 ? 2 * (value.length + 32) : value.length + 2 * this.#pageBytes;
       if (table !== "entries" && table !== "ages") bytes += this.#pageBytes;
+      else if (log !== key.readUIntBE(0, 6)) {
+        log = key.readUIntBE(0, 6);
+        bytes += 3 * this.#pageBytes;
+      }
     }
     return bytes;
   }
