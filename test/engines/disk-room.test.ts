@@ -29,7 +29,16 @@ test("[D4] a commit that takes more pages than was foreseen makes the file longe
   };
   for (const n of numbers(20)) await environment.commit(numbers(1_000, n * 1_000).map(row));
   for (const _ of numbers(8)) {
-    await environment.commit(numbers(2_000).map(() => row(1_000 + Math.floor(random.fraction() * 20_000))));
+    const commit = environment.commit(numbers(2_000).map(() => row(1_000 + Math.floor(random.fraction() * 20_000))));
+    // nor does a look whether there is room, whenever it comes
+    let isOver = false;
+    const looking = (async () => {
+      while (!isOver) await environment.look();
+    })();
+    await commit.finally(() => {
+      isOver = true;
+    });
+    await looking;
     const rows = environment.rows("ages", Buffer.from([0]), Buffer.alloc(16, 0xff), 1e6);
     expect([rows.length, rows.filter(({ key, value }) => !isWhole("ages", key, value)).length]).toEqual([20_000, 0]);
   }

@@ -22,7 +22,7 @@ export interface Store {
   keys(table: Table, start: Buffer, end: Buffer, limit: number): Buffer[];
   /** Makes all writes, or none. Resolves once they are synced to the disk. Rejects with a `CommitError`. One at a time. */
   commit(writes: readonly Write[]): Promise<void>;
-  /** Whether the disk would take a small commit now. Rejects with what it says. Writes nothing that anybody reads. */
+  /** Whether the disk would take a message now. Rejects with what it says. Writes nothing that anybody reads. */
   look(): Promise<void>;
   close(): Promise<void>;
 }
@@ -54,6 +54,8 @@ export class Environment implements Store {
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #tables: Record<Table, Database<Buffer, Buffer>>;
   #commits = 0;
+  #committing: Promise<void> | null = null;
+  #isClosed = false;
 
   constructor(directory: string) {
     const binary = { encoding: "binary", keyEncoding: "binary" } as const;
@@ -99,6 +101,27 @@ export class Environment implements Store {
   }
 
   async commit(writes: readonly Write[]): Promise<void> {
+    this.#committing = this.#commit(writes);
+    try {
+      await this.#committing;
+    } finally {
+      this.#committing = null;
+    }
+  }
+
+  async look(): Promise<void> {
+    await this.#room.probe();
+    while (this.#committing !== null) await this.#committing.catch(() => {});
+    if (!this.#isClosed) this.#room.takeSpare();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#room.close();
+    await this.#root.close();
+  }
+
+  async #commit(writes: readonly Write[]): Promise<void> {
     if (++this.#commits % COMMITS_PER_READER_CHECK === 0) this.#root.readerCheck();
     try {
       this.#room.takeFor(writes);
@@ -117,15 +140,6 @@ export class Environment implements Store {
       const cause = await causeOf(error);
       throw new CommitError(cause.message, cause.code, !this.#isAlive());
     }
-  }
-
-  look(): Promise<void> {
-    return this.#room.look();
-  }
-
-  async close(): Promise<void> {
-    this.#room.close();
-    await this.#root.close();
   }
 
   #isAlive(): boolean {

@@ -7,6 +7,8 @@ const META_TRANSACTION = 24 + 128;
 const META_PAGE_BYTES = 24 + 24;
 /** The file grows by this at least. */
 const GROWTH_BYTES = 256 * 1024;
+/** What a disk has room for that counts as able to store: the largest message that is taken as it comes, and what goes with it. A little is left on most that are full. */
+const SPARE_BYTES = 2 * 1024 * 1024;
 /** Pages that a commit may take beyond its rows: branches, the list of free pages. */
 const PAGES_BESIDES = 64;
 const ZEROS = Buffer.alloc(GROWTH_BYTES);
@@ -22,35 +24,43 @@ const ZEROS = Buffer.alloc(GROWTH_BYTES);
 export class Room {
   readonly #file: number;
   readonly #pageBytes: number;
-  #isClosed = false;
 
   constructor(path: string) {
     this.#file = openSync(path, "r+");
     this.#pageBytes = this.#numberAt(META_PAGE_BYTES, 4);
   }
 
-  /** Throws the operating system's error if there is no room for these writes, or the file system has become read-only (as ext4 does after an error). */
+  /**
+   * Throws the operating system's error if there is no room for these writes, or the file system has become read-only (as ext4 does after an error). While a commit is under way
+   * it must not be called.
+   */
   takeFor(writes: readonly Write[]): void {
     // of no bytes: the file system says whether it takes any (0.5 us). access(2) does not know that of an ext4 that has given up (Linux 6.18)
     writeSync(this.#file, ZEROS, 0, 0, 0);
-    const end = this.#lastPageEnd() + this.#bytesOf(writes);
+    this.#growTo(this.#lastPageEnd() + this.#bytesOf(writes));
+  }
+
+  /** The same of what may be published next. */
+  takeSpare(): void {
+    this.#growTo(this.#lastPageEnd() + SPARE_BYTES);
+  }
+
+  /** Whether the file system takes any write, asked where it may take its time: not on the event loop. */
+  probe(): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      write(this.#file, ZEROS, 0, 0, 0, (error) => (error === null ? resolve() : reject(error)));
+    });
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+
+  #growTo(end: number): void {
     // As it is now: a commit that took more than was foreseen has made the file longer itself, and what stands there is not to be written over
     let { size } = fstatSync(this.#file);
     // in steps: what was written stays taken, also if the next step fails
     while (size < end) size += writeSync(this.#file, ZEROS, 0, ZEROS.length, size);
-  }
-
-  /** The same without a commit. Not on the event loop, where a disk that hangs would stop everything: only then, and where the file is too short, as a commit does it. */
-  async look(): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      write(this.#file, ZEROS, 0, 0, 0, (error) => (error === null ? resolve() : reject(error)));
-    });
-    if (!this.#isClosed) this.takeFor([]);
-  }
-
-  close(): void {
-    this.#isClosed = true;
-    closeSync(this.#file);
   }
 
   /**

@@ -55,8 +55,6 @@ export class Writer {
   #waitingBytes = 0;
   #running: Promise<void> | null = null;
   #reopening: Promise<void> | null = null;
-  /** The commit that is under way, whatever becomes of it. */
-  #committing: Promise<unknown> | null = null;
   #isClosed = false;
   /** 0 while all is well. */
   #retryMs = 0;
@@ -113,7 +111,6 @@ export class Writer {
   async ready(): Promise<string | null> {
     try {
       await (await this.store()).look();
-      await this.#committing;
       if (this.#retryMs > 0) await this.submit(0, (transaction) => transaction.touch());
       return null;
     } catch {
@@ -154,9 +151,7 @@ export class Writer {
     const decidedMs = this.#medium.elapsed() - startMs;
     if (writes.length > 0) {
       try {
-        const commit = store.commit(writes);
-        this.#committing = commit.catch(() => {});
-        await commit;
+        await store.commit(writes);
       } catch (error) {
         await this.#fail(jobs, transaction, error as CommitError);
         return decidedMs;
