@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { systemClock, systemRandom } from "../../src/adapters/system.ts";
@@ -139,6 +139,48 @@ describe("throughline backup and restore", () => {
     expect(await runProgram(["backup", file, "--data", data])).toMatchObject({ code: 0, err: "" });
     expect(readFileSync(file).equals(before)).toBe(false);
     await log.close();
+  });
+
+  test("[D4] a restore that is killed in the middle keeps servers away until it is done again, and has lost nothing of the log that was there", {
+    timeout: 60_000,
+  }, async () => {
+    const directory = freshDirectory();
+    const [data, file, building] = [
+      join(directory, "data"),
+      join(directory, "one.backup"),
+      join(directory, "data", "restoring", "data.mdb"),
+    ];
+    const log = await openLog(data);
+    for (const n of numbers(20))
+      await log.append(
+        LOBBY,
+        numbers(10).map((k) => draft(`${n} ${k} ${"x".repeat(200_000)}`)),
+      );
+    await runProgram(["backup", file, "--data", data]);
+    await log.append(LOBBY, [draft("after it")]);
+    await log.close();
+    const topOf = async () => {
+      const opened = await openLog(data);
+      const { head } = await opened.read(LOBBY, 0, { count: 0, bytes: 0 });
+      await opened.close();
+      return head?.top;
+    };
+    const program = new Program(["restore", file, "--data", data, "--force"]);
+    await until("it builds", () => (statSync(building, { throwIfNoEntry: false })?.size ?? 0) > 1_000_000);
+    await program.kill();
+    expect(existsSync(building), "it was in the middle").toBe(true);
+    expect(await runProgram(["dev", "--port", "0", "--data", data])).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/is being restored, or that was cut in the middle\. Restore it again; or, .* delete restoring in it\.\n$/),
+    });
+    renameSync(join(data, "restoring"), join(directory, "aside"));
+    expect(await topOf()).toBe(201);
+    renameSync(join(directory, "aside"), join(data, "restoring"));
+    expect(await runProgram(["restore", file, "--data", data, "--force"])).toMatchObject({
+      code: 0,
+      out: expect.stringContaining("Lost with the log that was there: 1 message."),
+    });
+    expect(await topOf()).toBe(200);
   });
 
   test("[D4] one that was cut, or altered, is not restored: it says so, ends with 1, and makes nothing", async () => {
