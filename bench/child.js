@@ -58,6 +58,27 @@ export async function endOf(child, secondsMax, what) {
 }
 
 /**
+ * Runs one of the programs beside this file to its end and gives the line of JSON that it says: on the server's core, since it stands for a server,
+ * unless another is named.
+ */
+export async function readOf(file, { core = SERVER_CORE, env = {}, words = [], secondsMax }) {
+  const texts = Object.fromEntries(Object.entries(env).map(([name, value]) => [name, String(value)]));
+  const child = start(core, process.execPath, [here(file), ...words], { env: { ...process.env, ...texts } });
+  let out = "";
+  let complaint = "";
+  child.stdout.on("data", (bytes) => {
+    out += bytes;
+  });
+  child.stderr.on("data", (bytes) => {
+    complaint = (complaint + bytes).slice(-4000);
+  });
+  const { code, signal, error } = await endOf(child, secondsMax, file);
+  if (error) throw error;
+  if (code !== 0 || !out) throw new Error(`${file} ended with ${signal ?? code}.\n${complaint}`);
+  return JSON.parse(out);
+}
+
+/**
  * Starts one of the servers beside this file and waits until it says that it is ready. `told(n)` gives the nth thing that it then tells
  * about itself (see report.js), or undefined if it is too busy to.
  */

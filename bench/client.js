@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { CLIENT_CORE, endOf, SERVER_CORE, start } from "./child.js";
 
@@ -10,7 +10,6 @@ const binary = `${cacheDirectory}loadgen`;
 
 /** Compiles the load client, unless that was done since its source last changed. */
 export function compile() {
-  mkdirSync(cacheDirectory, { recursive: true });
   if (existsSync(binary) && statSync(binary).mtimeMs > statSync(source).mtimeMs) return;
   if (process.platform !== "linux") throw new Error("The load client needs Linux (epoll, /proc, taskset).");
   for (const compiler of ["cc", "gcc", "clang"]) {

@@ -2,11 +2,13 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { besideSocketIo } from "./cases/beside-socket-io.js";
 import { fixedRate } from "./cases/fixed-rate.js";
 import { heldRate } from "./cases/held-rate.js";
 import { idleMemory } from "./cases/idle-memory.js";
 import { latency } from "./cases/latency.js";
 import { oneMessage } from "./cases/one-message.js";
+import { oneStep } from "./cases/one-step.js";
 import { slowReader } from "./cases/slow-reader.js";
 import { pinSelf } from "./child.js";
 import { cacheDirectory, compile } from "./client.js";
@@ -19,11 +21,13 @@ const BENCHES = {
   "fan-out": { "fixed-rate": fixedRate, "held-rate": heldRate, "one-message": oneMessage, "idle-memory": idleMemory },
   "slow-reader": { "slow-reader": slowReader },
   latency: { latency },
+  redis: { "one-step": oneStep, "beside-socket-io": besideSocketIo },
 };
 
 const USAGE = `npm run bench -- <${Object.keys(BENCHES).join(" | ")}> [options]
 
   --only <case>      of fan-out: ${Object.keys(BENCHES["fan-out"]).join(", ")}
+                     of redis: ${Object.keys(BENCHES.redis).join(", ")}
                      of slow-reader: memory, disk, ws, sse, memory-ws, ...
   --rounds <n>       rounds; ratios are taken inside a round (3)
   --seconds <s>      length of a measured window (4)
@@ -32,6 +36,9 @@ const USAGE = `npm run bench -- <${Object.keys(BENCHES).join(" | ")}> [options]
   --profile          where the product spends its time; its figures mean nothing
 
 Exit code: 0 every demand met, 1 a demand failed, 2 it could not be measured.`;
+
+/** Of these, `--only` names a case; of the others it is the case's own affair. */
+const isByCase = (name) => name === "fan-out" || name === "redis";
 
 function options() {
   const { values, positionals } = parseArgs({
@@ -51,7 +58,7 @@ function options() {
   const { only, quick, profile, "against-itself": againstItself } = values;
   const rounds = Number(values.rounds ?? (quick ? 1 : 3));
   const seconds = Number(values.seconds ?? (quick ? 1 : 4));
-  const known = name !== "fan-out" || only === undefined || only in cases;
+  const known = !isByCase(name) || only === undefined || only in cases;
   if (values.help || !cases || !known || !(rounds >= 1) || !(seconds > 0)) {
     console.error(USAGE);
     process.exit(values.help ? 0 : 2);
@@ -71,8 +78,10 @@ function say(row) {
     lost,
     foreign_percent: foreign,
     client_percent: client,
+    messages_per_call: messages,
   } = row;
-  const figures = delivered ? `${cpu} us a delivery, p99 ${p99} ms` : `${row.rss_bytes_per_reader} B a connection`;
+  const alone = messages ? `${row.published_s} messages/s, ${messages.toFixed(1)} a call` : `${row.rss_bytes_per_reader} B a connection`;
+  const figures = delivered ? `${cpu} us a delivery, p99 ${p99} ms` : alone;
   const notes = [
     held === undefined ? "" : `held ${held}/s`,
     lost ? `lost ${lost}` : "",
@@ -108,7 +117,9 @@ function write(given, reports) {
 
 async function main() {
   const given = options();
-  compile();
+  mkdirSync(cacheDirectory, { recursive: true });
+  // what is published to Redis, and through it, has load clients of its own
+  if (given.name !== "redis") compile();
   // Before this program is pinned: then it sees one core only.
   Object.assign(given, { machine: machine(cacheDirectory), commit: commit(), say });
   pinSelf();
@@ -121,7 +132,7 @@ async function main() {
 
   const reports = [];
   for (const [name, run] of Object.entries(BENCHES[given.name])) {
-    if (given.name === "fan-out" && given.only !== undefined && given.only !== name) continue;
+    if (isByCase(given.name) && given.only !== undefined && given.only !== name) continue;
     console.error(`${name}`);
     for (const report of [await run(given)].flat()) {
       reports.push(report);

@@ -1,6 +1,7 @@
 // The product from its build, as an application would run it, on a free port of loopback.
 //
-//   ENGINE=memory|disk   DIRECTORY: where the disk engine keeps its data   RETENTION_BYTES: what a channel keeps, instead of the default
+//   ENGINE=memory|disk|redis   DIRECTORY: where the disk engine keeps its data   REDIS_PORT: where Redis listens
+//   RETENTION_BYTES: what a channel keeps, instead of the default
 import http from "node:http";
 // Before the product, so that the timers it takes are the ones that are timed.
 import { report } from "./report.js";
@@ -8,10 +9,17 @@ import { report } from "./report.js";
 const { throughline, memory } = await import("../dist/index.js");
 const { attach } = await import("../dist/node.js");
 
-const { ENGINE = "memory", DIRECTORY, RETENTION_BYTES } = process.env;
+const { ENGINE = "memory", DIRECTORY, REDIS_PORT, RETENTION_BYTES } = process.env;
 const retain = RETENTION_BYTES ? { bytesMax: Number(RETENTION_BYTES), countMax: 10_000_000 } : {};
-const engine = ENGINE === "disk" ? (await import("../dist/disk.js")).disk(DIRECTORY, { retain }) : memory({ retain });
-const tl = throughline({ engine });
+const ENGINES = {
+  memory: () => memory({ retain }),
+  disk: async () => (await import("../dist/disk.js")).disk(DIRECTORY, { retain }),
+  redis: async () => {
+    const [{ redis }, { createClient }] = await Promise.all([import("../dist/redis.js"), import("redis")]);
+    return redis(createClient({ url: `redis://127.0.0.1:${REDIS_PORT}` }), { retain });
+  },
+};
+const tl = throughline({ engine: await ENGINES[ENGINE]() });
 
 const server = http.createServer();
 attach(tl, server);
