@@ -7,7 +7,7 @@ import { installRivals } from "../rival.js";
 
 const READERS = 200;
 const RATE = 100;
-const LADDER = [200, 300, 400, 500, 600, 700, 800, 1000, 1200, 1400, 1700, 2000, 2500, 3000, 4000, 5000];
+const LADDER = [100, 200, 300, 400, 500, 600, 700, 800, 1000, 1200, 1400, 1700, 2000, 2500, 3000, 4000, 5000];
 const P99_MS = 100;
 
 const KINDS = [

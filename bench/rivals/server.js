@@ -11,8 +11,7 @@ import { report } from "../report.js";
 
 const { ADAPTER, REDIS_PORT } = process.env;
 
-// By RESP 2: the streams adapter knows the answer to XREAD as an array only.
-const client = await createClient({ url: `redis://127.0.0.1:${REDIS_PORT}`, RESP: 2 }).connect();
+const client = await createClient({ url: `redis://127.0.0.1:${REDIS_PORT}` }).connect();
 
 async function adapter() {
   if (ADAPTER === "redis-streams-adapter") return streamsAdapter(client);
