@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
 import { type Ground, hasEnded } from "./ground.ts";
+import { addressOf, type Broker } from "./node-faults.ts";
 
 const PORT = 6379;
 const SPARE_PORT = 6380;
@@ -18,7 +19,9 @@ export const UPSTREAM_DROPPED = [`ip saddr ${UPSTREAM} drop`, `ip daddr ${UPSTRE
  * A Redis in a ground's network that syncs each write before it answers. Each node has an address of its own for it, so that one rule cuts one node off; a
  * replica that is promoted takes all of them over.
  */
-export class Broker {
+export class RedisBroker implements Broker {
+  readonly name = "Redis";
+  readonly port = PORT;
   readonly #ground: Ground;
   readonly #directory: string;
   #port: number;
@@ -31,18 +34,13 @@ export class Broker {
     mkdirSync(this.#directory);
   }
 
-  /** Where a node, counted from 1, finds the one that is in charge. */
-  static addressOf(node: number): string {
-    return `127.0.2.${node}`;
-  }
-
   static urlOf(node: number): string {
-    return `redis://${Broker.addressOf(node)}:${PORT}`;
+    return `redis://${addressOf(node)}:${PORT}`;
   }
 
   /** The next in line of a broker: all that it has is copied there. */
-  async replica(name: string): Promise<Broker> {
-    const replica = new Broker(this.#ground, name, SPARE_PORT);
+  async replica(name: string): Promise<RedisBroker> {
+    const replica = new RedisBroker(this.#ground, name, SPARE_PORT);
     await replica.start();
     replica.ask("replicaof", UPSTREAM, String(this.#port));
     await until("the replica follows", () => replica.ask("info", "replication").includes("master_link_status:up"));
@@ -53,7 +51,7 @@ export class Broker {
   async start(): Promise<void> {
     const own = {
       port: this.#port,
-      bind: `${DESK} ${Broker.addressOf(1)} ${Broker.addressOf(2)} ${UPSTREAM}`,
+      bind: `${DESK} ${addressOf(1)} ${addressOf(2)} ${UPSTREAM}`,
       dir: this.#directory,
       save: "",
       appendonly: "yes",

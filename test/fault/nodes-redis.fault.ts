@@ -1,34 +1,29 @@
 import { expect, test } from "vitest";
 import { check } from "../check/checker.ts";
 import { until } from "../support/until.ts";
-import { Broker, UPSTREAM_DROPPED } from "./broker.ts";
-import { Ground, PORT, pass } from "./ground.ts";
+import { Ground, pass } from "./ground.ts";
 import { judge } from "./judge.ts";
+import { type Faults, nodeFaults, suffer } from "./node-faults.ts";
 import { Nodes } from "./nodes.ts";
+import { RedisBroker, UPSTREAM_DROPPED } from "./redis-broker.ts";
 
 /** How often each fault is injected: `THROUGHLINE_NODE_FAULTS=20` for a night. */
-const TIMES = Number(process.env["THROUGHLINE_NODE_FAULTS"] ?? 2);
-const FAILOVERS = Number(process.env["THROUGHLINE_FAILOVERS"] ?? 3);
+const TIMES = Number(process.env["THROUGHLINE_NODE_FAULTS"] ?? 1);
+const FAILOVERS = Number(process.env["THROUGHLINE_FAILOVERS"] ?? 2);
 const NODES = 2;
 
 test(`[D1] [D2] [D3] [D4] [D5] [D10] two nodes on one Redis, each of their faults ${TIMES} times: one order, nothing acknowledged lost, nothing twice, nobody told of a gap`, {
   timeout: 120_000 + TIMES * 240_000,
 }, async () => {
   const ground = new Ground();
-  const broker = new Broker(ground, "redis");
+  const broker = new RedisBroker(ground, "redis");
   await broker.start();
-  const nodes = new Nodes(ground, NODES, Broker.urlOf);
+  const nodes = new Nodes(ground, NODES, RedisBroker.urlOf);
   await nodes.begin();
   await ground.gather({ naive: 2, publishers: 8, readers: { sse: 4, websocket: 4, "long-poll": 2 } });
   await ground.progress(50);
-  const faults = faultsOf(ground, nodes, broker);
-  for (const name of shuffled(Array.from({ length: TIMES }, () => Object.keys(faults)).flat(), ground)) {
-    ground.fault(name, "start");
-    await faults[name]?.();
-    ground.fault(name, "stop");
-    await ground.progress(30);
-    await ground.whole();
-  }
+  const faults = { ...nodeFaults(ground, nodes, broker), ...redisFaults(ground, broker) };
+  await suffer(ground, faults, TIMES);
   await ground.calm();
   expect(ground.gaps).toEqual([]);
   judge(ground, {
@@ -43,9 +38,9 @@ test(`[D3] a Redis that fails over ${FAILOVERS} times without its last writes: e
   timeout: 60_000 + FAILOVERS * 30_000,
 }, async () => {
   const ground = new Ground();
-  let broker = new Broker(ground, "redis-0");
+  let broker = new RedisBroker(ground, "redis-0");
   await broker.start();
-  const nodes = new Nodes(ground, NODES, Broker.urlOf);
+  const nodes = new Nodes(ground, NODES, RedisBroker.urlOf);
   await nodes.begin();
   await ground.gather();
   for (let times = 1; times <= FAILOVERS; times++) {
@@ -81,68 +76,10 @@ test(`[D3] a Redis that fails over ${FAILOVERS} times without its last writes: e
   });
 });
 
-/** All of these take nothing that was acknowledged. */
-function faultsOf(ground: Ground, nodes: Nodes, broker: Broker): Record<string, () => Promise<unknown>> {
+/** What Redis itself may be. It takes nothing that was acknowledged either. */
+function redisFaults(ground: Ground, broker: RedisBroker): Faults {
   const between = (min: number, max: number) => min + ground.random.fraction() * (max - min);
-  const any = () => 1 + Math.floor(ground.random.fraction() * nodes.count);
-  const cutOff = async (rules: (address: string) => string[]) => {
-    ground.filter(rules(Broker.addressOf(any())));
-    await pass(between(500, 3_000));
-    ground.filter([]);
-  };
   return {
-    async "a node is killed"() {
-      const node = any();
-      await nodes.stop(node, "SIGKILL");
-      await nodes.serve(node);
-    },
-    async "a rolling restart"() {
-      for (let node = 1; node <= nodes.count; node++) {
-        await nodes.stop(node, "SIGTERM");
-        await nodes.serve(node);
-      }
-    },
-    async "a node stands still"() {
-      const node = any();
-      nodes.signal(node, "SIGSTOP");
-      await pass(between(200, 2_500));
-      nodes.signal(node, "SIGCONT");
-    },
-    async "all clients are cut"() {
-      ground.run("ss", "-K", "state", "established", `( sport = :${PORT} )`);
-    },
-    async "the proxy is killed"() {
-      await nodes.crashProxy();
-    },
-    async "a tenth of all packets is lost"() {
-      ground.filter(["numgen random mod 100 < 10 drop"]);
-      await pass(between(500, 3_000));
-      ground.filter([]);
-    },
-    async "a node is cut off from Redis"() {
-      await cutOff((address) => [`ip daddr ${address} drop`, `ip saddr ${address} drop`]);
-    },
-    async "a node hears nothing from Redis"() {
-      await cutOff((address) => [`ip saddr ${address} drop`]);
-    },
-    async "Redis hears nothing from a node"() {
-      await cutOff((address) => [`ip daddr ${address} drop`]);
-    },
-    async "connections to Redis are cut"() {
-      ground.run("ss", "-K", "state", "established", "( dport = :6379 )");
-    },
-    async "Redis is killed"() {
-      await broker.crash();
-    },
-    async "Redis is restarted"() {
-      await broker.stop("SIGTERM");
-      await broker.start();
-    },
-    async "Redis stands still"() {
-      broker.freeze();
-      await pass(between(200, 3_000));
-      broker.thaw();
-    },
     async "Redis is busy"() {
       broker.ask("debug", "sleep", between(0.5, 2).toFixed(1));
     },
@@ -170,12 +107,4 @@ function faultsOf(ground: Ground, nodes: Nodes, broker: Broker): Record<string, 
       broker.ask("config", "set", "min-replicas-to-write", "0");
     },
   };
-}
-
-function shuffled<One>(all: One[], ground: Ground): One[] {
-  for (let at = all.length - 1; at > 0; at--) {
-    const other = Math.floor(ground.random.fraction() * (at + 1));
-    [all[at], all[other]] = [all[other]!, all[at]!];
-  }
-  return all;
 }

@@ -1,0 +1,107 @@
+import { type Ground, PORT, pass } from "./ground.ts";
+import type { Nodes } from "./nodes.ts";
+
+export type Faults = Record<string, () => Promise<unknown>>;
+
+/** What nodes have their channels in. It has an address for each of them, so that one rule cuts one of them off. */
+export interface Broker {
+  readonly name: string;
+  readonly port: number;
+  start(): Promise<void>;
+  /** Ends it by a signal, and waits until it is gone. */
+  stop(signal: NodeJS.Signals): Promise<void>;
+  /** Killed, and started again. */
+  crash(): Promise<void>;
+  freeze(): void;
+  thaw(): void;
+}
+
+/** Where a node, counted from 1, finds the broker. */
+export function addressOf(node: number): string {
+  return `127.0.2.${node}`;
+}
+
+/** What befalls nodes and the ways between, whatever their broker is. None of it takes anything that was acknowledged. */
+export function nodeFaults(ground: Ground, nodes: Nodes, broker: Broker): Faults {
+  const { name, port } = broker;
+  const between = (min: number, max: number) => min + ground.random.fraction() * (max - min);
+  const any = () => 1 + Math.floor(ground.random.fraction() * nodes.count);
+  const cutOff = async (rules: (address: string) => string[]) => {
+    ground.filter(rules(addressOf(any())));
+    await pass(between(500, 3_000));
+    ground.filter([]);
+  };
+  return {
+    async "a node is killed"() {
+      const node = any();
+      await nodes.stop(node, "SIGKILL");
+      await nodes.serve(node);
+    },
+    async "a rolling restart"() {
+      for (let node = 1; node <= nodes.count; node++) {
+        await nodes.stop(node, "SIGTERM");
+        await nodes.serve(node);
+      }
+    },
+    async "a node stands still"() {
+      const node = any();
+      nodes.signal(node, "SIGSTOP");
+      await pass(between(200, 2_500));
+      nodes.signal(node, "SIGCONT");
+    },
+    async "all clients are cut"() {
+      ground.run("ss", "-K", "state", "established", `( sport = :${PORT} )`);
+    },
+    async "the proxy is killed"() {
+      await nodes.crashProxy();
+    },
+    async "a tenth of all packets is lost"() {
+      ground.filter(["numgen random mod 100 < 10 drop"]);
+      await pass(between(500, 3_000));
+      ground.filter([]);
+    },
+    async [`a node is cut off from ${name}`]() {
+      await cutOff((address) => [`ip daddr ${address} drop`, `ip saddr ${address} drop`]);
+    },
+    async [`a node hears nothing from ${name}`]() {
+      await cutOff((address) => [`ip saddr ${address} drop`]);
+    },
+    async [`${name} hears nothing from a node`]() {
+      await cutOff((address) => [`ip daddr ${address} drop`]);
+    },
+    async [`connections to ${name} are cut`]() {
+      ground.run("ss", "-K", "state", "established", `( dport = :${port} )`);
+    },
+    async [`${name} is killed`]() {
+      await broker.crash();
+    },
+    async [`${name} is restarted`]() {
+      await broker.stop("SIGTERM");
+      await broker.start();
+    },
+    async [`${name} stands still`]() {
+      broker.freeze();
+      await pass(between(200, 3_000));
+      broker.thaw();
+    },
+  };
+}
+
+/** Each of these so many times, one after the other, in an order of chance; after each everyone is back. */
+export async function suffer(ground: Ground, faults: Faults, times: number): Promise<void> {
+  for (const name of shuffled(Array.from({ length: times }, () => Object.keys(faults)).flat(), ground)) {
+    ground.fault(name, "start");
+    await faults[name]?.();
+    ground.fault(name, "stop");
+    await ground.progress(30);
+    await ground.whole();
+  }
+}
+
+function shuffled<One>(all: One[], ground: Ground): One[] {
+  for (let at = all.length - 1; at > 0; at--) {
+    const other = Math.floor(ground.random.fraction() * (at + 1));
+    [all[at], all[other]] = [all[other]!, all[at]!];
+  }
+  return all;
+}
