@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const stampFile = join(root, "node_modules/.cache/throughline/build-stamp");
-const CLIENT_ENTRIES = ["client", "react"];
+const CLIENT_ENTRIES = ["client", "presence", "react"];
 /** The client package names what its user may have and it never installs: React for the hooks, `ws` for a Node without WebSocket. */
 const CLIENT_PEERS = { react: ">=18", ws: ">=8" };
 
@@ -24,7 +24,7 @@ const RELATIVE_IMPORT = /(\bfrom\s*["']|\bimport\s*\(?\s*["'])(\.{1,2}\/[^"']+?)
 const CLIENT_README = `# @throughline/client
 
 The client of [Throughline](https://www.npmjs.com/package/throughline) by itself, without the server and without dependencies.
-It is the same code as \`throughline/client\` and \`throughline/react\`, and has the same version.
+It is the same code as \`throughline/client\`, \`throughline/presence\` and \`throughline/react\`, and has the same version.
 
 \`\`\`ts
 import { connect } from "@throughline/client";
@@ -155,6 +155,7 @@ async function writeClient(dist, to) {
     sideEffects: false,
     exports: {
       ".": { types: "./client.d.ts", default: "./client.js" },
+      "./presence": { types: "./presence.d.ts", default: "./presence.js" },
       "./react": { types: "./react.d.ts", default: "./react.js" },
       "./package.json": "./package.json",
     },

@@ -2,6 +2,7 @@ export {
   type HistoryOptions,
   type HistoryPage,
   type Message,
+  type PresentMember,
   type PublishOptions,
   type ReadOptions,
   ServerChannel,

@@ -53,6 +53,16 @@ export interface HistoryPage<T = unknown> {
   readonly upToDate: boolean;
 }
 
+/** Someone who is on a channel: one tab, device or program of a user. */
+export interface PresentMember<T = unknown> {
+  /** The id of its identity; empty for one that did not say who they are. */
+  readonly user: string;
+  /** Tells the tabs of a user apart. */
+  readonly client: string;
+  /** What it says of itself. */
+  readonly data: T;
+}
+
 /**
  * A channel as the process that hosts it uses it.
  *
@@ -129,6 +139,13 @@ export class ServerChannel {
       signal?.removeEventListener("abort", stop);
       reader.end();
     }
+  }
+
+  /** Who is on the channel now, by whichever node. `tl.on("presence", …)` tells what changes. */
+  async presence<T = unknown>(): Promise<PresentMember<T>[]> {
+    const gathering = await this.#hub.presence.gathering(this.name);
+    await gathering.settle();
+    return Array.from(gathering.roster.members(), ({ user, client, data }) => ({ user, client, data: JSON.parse(data) }));
   }
 
   async history<T = unknown>(options: HistoryOptions = {}): Promise<HistoryPage<T>> {

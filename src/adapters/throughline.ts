@@ -90,7 +90,10 @@ export class Throughline {
     return this.#hub.handlers.add(pattern, name, handler);
   }
 
-  /** `connect` and `disconnect` of pipes, and every `publish` through this node. Returns a function that ends it. */
+  /**
+   * `connect` and `disconnect` of pipes, every `publish` through this node, and each `presence` that changes on a channel which has a member or a watcher here.
+   * Returns a function that ends it.
+   */
   on<Name extends keyof HubEvents>(name: Name, listener: (detail: HubEvents[Name]) => void): () => void {
     return this.#hub.on(name, listener);
   }
@@ -107,14 +110,14 @@ export class Throughline {
     return this.#hub.connections;
   }
 
-  /** Ends every live pipe of an identity with `revoked`; its clients do not come back by themselves. */
+  /** Ends every live pipe of an identity with `revoked`, and its presence; its clients do not come back by themselves. */
   revoke(identityId: string): void {
-    this.#hub.connections.revoke(identityId);
+    this.#hub.revoke(identityId);
   }
 
-  /** Asks `authorize` again for every live reader (of one identity, if named), and ends those that it refuses now. */
+  /** Asks `authorize` again for every live reader, member and watcher (of one identity, if named), and ends those that it refuses now. */
   review(identityId?: string): Promise<void> {
-    return this.#hub.connections.review(identityId);
+    return this.#hub.review(identityId);
   }
 
   /** Opens the engine, so that a fault in it (a directory that cannot be written, say) shows at start. Otherwise the first use opens it. */

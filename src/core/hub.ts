@@ -5,6 +5,7 @@ import type { Start } from "../protocol/from.ts";
 import type { Limits } from "../protocol/limits.ts";
 import { checkEvent, checkKey, type Kind, type Level, utf8Length } from "../protocol/message.ts";
 import { formatPosition } from "../protocol/position.ts";
+import type { PresenceChange } from "../protocol/presence.ts";
 import { Channel } from "./channel.ts";
 import { type Connection, Connections } from "./connection.ts";
 import { Flusher } from "./flusher.ts";
@@ -15,6 +16,8 @@ import type { Authenticate, Authorize, Identity } from "./identity.ts";
 import { Inlet } from "./inlet.ts";
 import type { Appended, Draft, Log, Retention } from "./log.ts";
 import type { Outlet } from "./outlet.ts";
+import { Presence } from "./presence.ts";
+import { isPresenceNotice } from "./presence-notice.ts";
 import { printOf } from "./print.ts";
 import { Reader } from "./reader.ts";
 import { Readiness } from "./readiness.ts";
@@ -57,6 +60,11 @@ export interface HubEvents {
   connect: Connection;
   disconnect: Connection;
   publish: { readonly channel: string; readonly event: string; readonly position: string; readonly identity: Identity };
+  presence: {
+    readonly channel: string;
+    readonly change: PresenceChange["type"];
+    readonly member: { readonly user: string; readonly client: string; readonly data: unknown };
+  };
 }
 
 /** How long a channel without readers goes on following its log: someone who reloads a page comes back to a warm one. */
@@ -72,6 +80,7 @@ export class Hub {
   readonly gate: Gate;
   readonly connections: Connections;
   readonly handlers: Handlers;
+  readonly presence: Presence;
   readonly #options: HubOptions;
   readonly #log: Log;
   readonly #reads: SharedReads;
@@ -110,6 +119,11 @@ export class Hub {
     this.#flusher = new Flusher(clock, options.onSlice);
     this.#turns = new Turns(clock, () => this.#flusher.isLive());
     this.#readiness = new Readiness({ clock, secondsMax: limits.readySecondsMax, look: () => this.#look() });
+    this.presence = new Presence({
+      ...{ log: options.engine, clock, random: options.random, limits, gate: this.gate, flusher: this.#flusher },
+      open: () => this.open(),
+      onChange: (channel, change) => this.#tellPresence(channel, change),
+    });
   }
 
   get level(): Level {
@@ -232,6 +246,17 @@ export class Hub {
     }
   }
 
+  /** Ends every pipe of an identity, and its presence. */
+  revoke(id: string): void {
+    this.connections.revoke(id);
+    this.presence.revoke(id);
+  }
+
+  /** Asks again for every live reader, member and watcher (of one identity, if named), and ends those that are refused now. */
+  async review(id?: string): Promise<void> {
+    await Promise.all([this.connections.review(id), this.presence.review(id)]);
+  }
+
   warn(sentence: string): void {
     this.#options.warn(sentence);
   }
@@ -263,7 +288,9 @@ export class Hub {
       lineageMax: limits.lineageMax,
     });
     this.#isOpen = true;
-    this.#log.listen?.(({ channel, body }) => {
+    this.#log.listen?.((notice) => {
+      const { channel, body } = notice;
+      if (isPresenceNotice(body)) return this.presence.heard(notice);
       const { event, data, sender } = JSON.parse(body) as { event: string; data: unknown; sender: string };
       this.#channels.get(channel)?.signal({ type: "signal", channel, event, data, sender });
     });
@@ -272,6 +299,11 @@ export class Hub {
   async #look(): Promise<string | null> {
     await this.open();
     return (await this.#log.ready?.()) ?? null;
+  }
+
+  #tellPresence(channel: string, { type, member: { user, client, data } }: PresenceChange): void {
+    if (!this.#listeners.has("presence")) return;
+    this.emit("presence", { channel, change: type, member: { user, client, data: JSON.parse(data) } });
   }
 
   async #close(): Promise<void> {
@@ -285,6 +317,7 @@ export class Hub {
     );
     for (const channel of this.#channels.values()) channel.close(stopping("restart", "Come back in a moment."));
     for (const cancel of this.#lingering.values()) cancel();
+    this.presence.close();
     this.#channels.clear();
     this.#lingering.clear();
     await this.#opening?.catch(() => undefined);

@@ -12,7 +12,7 @@ export interface Identity {
 export const ANONYMOUS: Identity = { id: "" };
 
 /** What may be allowed or not. */
-export type Action = "subscribe" | "history" | "publish" | "signal" | "request" | "delete";
+export type Action = "subscribe" | "history" | "publish" | "signal" | "request" | "delete" | "presence" | "watch";
 
 /** What `authenticate` sees of a request: the same for every transport. */
 export interface Credentials {

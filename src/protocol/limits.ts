@@ -82,6 +82,22 @@ export const LIMITS = {
   /** Epochs that a log's lineage remembers: a position of an older one gets `gap epoch`. */
   lineageMax: 32,
 
+  // presence
+  /** Bytes of what a member says of itself: `too_large`. */
+  presenceBytesMax: 4_096,
+  /** Members of one channel: one more is refused with `overloaded`. */
+  presenceMembersMax: 20_000,
+  /** Members that came in by one node, and those that left a moment ago: `overloaded`. */
+  presencePlacesMax: 100_000,
+  /** Channels with members or watchers on one node, and those that had some a moment ago: `overloaded`. */
+  presenceChannelsMax: 10_000,
+  /** Members in one page. */
+  presencePageMax: 500,
+  /** Changes of one channel that a node remembers: a watcher further behind is given the members anew. */
+  presenceChangesMax: 1_000,
+  /** Other nodes whose members of a channel a node keeps: those of one more are not shown. */
+  presenceNodesMax: 64,
+
   // the client
   /** Publishes without an answer that a client holds: `outbox_full`. */
   outboxCountMax: 1_000,

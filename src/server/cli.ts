@@ -11,6 +11,7 @@ import { pub } from "./pub.ts";
 import { DEFAULT_URL } from "./remote.ts";
 import { restoreFrom } from "./restore-command.ts";
 import { sub } from "./sub.ts";
+import { who } from "./who.ts";
 
 /** Exit codes: 0 done, 1 it went wrong, 2 it was not understood. */
 const FAILED = 1;
@@ -113,6 +114,13 @@ async function execute(words: readonly string[]): Promise<number> {
     .addHelpText("after", "\nReaders go on where they were; those who had read beyond the backup are told so by a gap.")
     .action(async (file, options) => {
       code = await restoreFrom(file, options, print);
+    });
+
+  remote(program.command("presence <channel>"))
+    .description("print who is on a channel")
+    .option("--watch", "go on with each join, update and leave")
+    .action(async (channel, options) => {
+      code = await who(channel, options, { output: createOutput(process.stdout), tell, signal: interruption() });
     });
 
   await program.parseAsync(words, { from: "user" });

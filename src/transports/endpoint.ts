@@ -8,6 +8,7 @@ import type { Exchange } from "./exchange.ts";
 import { checkOrigin, PREFLIGHT, type Site } from "./origin.ts";
 import { readPage } from "./pages.ts";
 import { publishEnvelopes, publishOne, request, signal } from "./posts.ts";
+import { getPresencePage, postPresence, streamPresence } from "./presence.ts";
 import { live, ready } from "./probes.ts";
 import { streamChannel, streamChannels, streamFrames } from "./streams.ts";
 import { SocketPipe } from "./websocket.ts";
@@ -19,6 +20,7 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Act>>>> = {
   channels: { GET: getChannel, POST: publishOne, HEAD: headChannel, DELETE: deleteChannel },
   signals: { POST: signal },
   requests: { POST: request },
+  presence: { GET: getPresence, POST: postPresence },
   publish: { POST: publishEnvelopes },
   events: { GET: streamChannels, POST: streamFrames },
   socket: { GET: upgradeRequired },
@@ -27,7 +29,7 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Act>>>> = {
 };
 
 /** The paths below which a channel's name stands. */
-const NAMED = new Set(["channels", "signals", "requests"]);
+const NAMED = new Set(["channels", "signals", "requests", "presence"]);
 
 /** What a machine asks that has no credentials; nobody learns of a channel by them. */
 const PROBES = new Set<Act>([live, ready]);
@@ -121,6 +123,11 @@ function getChannel(call: Call): Promise<void> | void {
   return streamChannel(call);
 }
 
+function getPresence(call: Call): Promise<void> {
+  const isPage = ["wait", "position", "after"].some((name) => call.exchange.query.has(name)) || prefersJson(call.exchange);
+  return isPage ? getPresencePage(call) : streamPresence(call);
+}
+
 async function headChannel({ hub, exchange, identity, headers, channel }: Call): Promise<void> {
   await hub.gate.authorize(identity, "history", channel);
   const { position, first } = await hub.place(channel);
@@ -150,7 +157,7 @@ function prefersJson(exchange: Exchange): boolean {
     return stream < 0 || json < stream;
   }
   if (accept === "" || accept.includes("text/event-stream") || accept.includes("*/*") || accept.includes("text/*")) return false;
-  throw new ThroughlineError("not_acceptable", "A channel is an event stream or, with Accept: application/json, a page of its history.");
+  throw new ThroughlineError("not_acceptable", "This is an event stream or, with Accept: application/json, a page.");
 }
 
 function decode(name: string): string {

@@ -2,10 +2,12 @@ import type { Receipt } from "../core/hub.ts";
 import { checkChannelName } from "../protocol/channel-name.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { Limits } from "../protocol/limits.ts";
+import { PRESENCE_REQUEST } from "../protocol/presence.ts";
 import { stringifyJson } from "../wire/json.ts";
 import { answer, answerEmpty, answerText, tellable } from "./answer.ts";
 import { mediaType, readBody, readEnvelopes, readJson } from "./bodies.ts";
 import type { Call } from "./call.ts";
+import { postPresence } from "./presence.ts";
 import { checkSignal } from "./signals.ts";
 
 /** POST /channels/{name}: one message (PROTOCOL.md §4.3). */
@@ -63,9 +65,11 @@ export async function signal({ hub, exchange, identity, headers, channel }: Call
 }
 
 /** POST /requests/{name}?name=…: what a request frame does on a WebSocket. */
-export async function request({ hub, exchange, identity, headers, channel }: Call): Promise<void> {
+export async function request(call: Call): Promise<void> {
+  const { hub, exchange, identity, headers, channel } = call;
   const name = exchange.query.get("name");
   if (name === null) throw new ThroughlineError("bad_request", "A request names what it asks: /requests/chat/lobby?name=rename.");
+  if (name === PRESENCE_REQUEST) return postPresence(call);
   await hub.gate.authorize(identity, "request", channel);
   const data = await readValue(exchange, hub.limits.messageBytesMax, hub.limits);
   const value = (await hub.handlers.ask(channel, name, data, identity)) ?? null;

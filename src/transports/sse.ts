@@ -31,7 +31,7 @@ const NO_CODING = { "content-encoding": "identity" } as const;
 /** When Varnish is sent something behind the head: soon, and later too, should it have been too busy to read the head by itself. */
 const BEHIND_HEAD_MS = [100, 500, 2_500];
 
-abstract class EventStream extends Pipe {
+export abstract class EventStream extends Pipe {
   readonly transport = "sse";
 
   /** Sends the head. False if there is nobody left to send to. */

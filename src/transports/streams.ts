@@ -148,7 +148,7 @@ function startsOf(exchange: Exchange, count: number): Start[] {
   );
 }
 
-function lastEventId(exchange: Exchange): string | null {
+export function lastEventId(exchange: Exchange): string | null {
   return exchange.header("last-event-id") || exchange.query.get("lastEventId") || null;
 }
 
@@ -162,7 +162,7 @@ function checkCount(hub: Hub, count: number): void {
 }
 
 /** EventSource never comes back after a status other than 200, so load is shed by a stream that ends, and says when to come back. */
-function admits({ hub, exchange, headers }: Call): boolean {
+export function admits({ hub, exchange, headers }: Call): boolean {
   try {
     hub.connections.admit();
     return true;
@@ -179,6 +179,6 @@ function answerFrames({ exchange, headers }: Call, frames: string): void {
   answerText(exchange, 200, frames, headers);
 }
 
-function varied(headers: Readonly<Record<string, string>>): Record<string, string> {
+export function varied(headers: Readonly<Record<string, string>>): Record<string, string> {
   return { ...headers, vary: "Accept, Origin" };
 }

@@ -5,15 +5,17 @@ import { ERRORS, ThroughlineError } from "../protocol/error.ts";
 import type { ClientFrame, PublishFrame, RequestFrame, ServerFrame, SubscribeFrame } from "../protocol/frame.ts";
 import { parseFrom, type Start } from "../protocol/from.ts";
 import type { Limits } from "../protocol/limits.ts";
+import { PRESENCE_REQUEST } from "../protocol/presence.ts";
 import { readClientFrame } from "../wire/client-frame.ts";
 import { frameWebSocket, HEARTBEAT_WEBSOCKET } from "../wire/control.ts";
 import { readData } from "../wire/data.ts";
-import { unpackBinary } from "../wire/websocket.ts";
+import { textFrame, unpackBinary } from "../wire/websocket.ts";
 import { byeFrame, errorFrame, tellable } from "./answer.ts";
 import { FRAMES_WEBSOCKET } from "./codecs.ts";
 import type { Stream } from "./exchange.ts";
 import { Pipe } from "./pipe.ts";
 import { checkSignal } from "./signals.ts";
+import { SocketPresence } from "./socket-presence.ts";
 
 /** A WebSocket that was accepted, as an adapter gives it: whole frames are written to it; closing is the adapter's, since it keeps the state of RFC 6455 §7. */
 export interface Socket extends Stream {
@@ -36,6 +38,7 @@ export class SocketPipe extends Pipe {
   #badFrames = 0;
   #requests = 0;
   #unanswered = 0;
+  #presence: SocketPresence | null = null;
 
   get codec(): Codec {
     return FRAMES_WEBSOCKET;
@@ -61,6 +64,12 @@ export class SocketPipe extends Pipe {
   /** The other end answered a ping. */
   pong(): void {
     this.#unanswered = 0;
+    this.#presence?.pong();
+  }
+
+  override closed(): void {
+    super.closed();
+    this.#presence?.close();
   }
 
   override drained(): void {
@@ -151,6 +160,7 @@ export class SocketPipe extends Pipe {
         return after(this.hub.gate.authorize(this.identity, "signal", channel), send);
       }
       case "request":
+        if (frame.name === PRESENCE_REQUEST) return this.#attend(frame);
         return after(this.hub.gate.authorize(this.identity, "request", checkChannelName(frame.channel, this.hub.limits)), () =>
           this.#ask(frame),
         );
@@ -203,6 +213,15 @@ export class SocketPipe extends Pipe {
       .finally(() => {
         this.#requests--;
       });
+  }
+
+  /** Not waited for: the answer may wait for news. */
+  #attend(frame: RequestFrame): void {
+    this.#presence ??= new SocketPresence(this.hub, this.identity);
+    this.#presence.ask(frame).then(
+      (json) => this.queue(textFrame(`{"type":"response","id":${frame.id},"data":${json}}`)),
+      (error) => this.#fail(frame, error),
+    );
   }
 
   #acknowledge(id: number | undefined, { position, level, duplicate }: Receipt): void {

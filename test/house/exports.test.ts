@@ -71,6 +71,7 @@ describe("The public names", () => {
       type Limits
       type Log
       type Message
+      type PresentMember
       type PublishOptions
       type Question
       type ReadOptions
@@ -116,6 +117,17 @@ describe("The public names", () => {
       "
     `);
   });
+  test("of throughline/presence", async () => {
+    expect(await publicNames("presence")).toMatchInlineSnapshot(`
+      "
+      presence
+      type Member
+      type Presence
+      type PresenceEvents
+      type PresenceOptions
+      "
+    `);
+  });
   test("of throughline/react", async () => {
     expect(await publicNames("react")).toMatchInlineSnapshot(`
       "
@@ -127,6 +139,7 @@ describe("The public names", () => {
       useChannel
       useClient
       useConnection
+      usePresence
       "
     `);
   });

@@ -6,7 +6,7 @@ import { byToken, LOBBY, promise } from "../support/story.ts";
 import { until } from "../support/until.ts";
 import { WAYS } from "../support/ways.ts";
 
-const ACTIONS: readonly Action[] = ["subscribe", "history", "publish", "signal", "request", "delete"];
+const ACTIONS: readonly Action[] = ["subscribe", "history", "publish", "signal", "request", "delete", "presence", "watch"];
 
 describe("Permissions", () => {
   for (const action of ACTIONS) {

@@ -1,5 +1,5 @@
 import type { Action } from "../../src/index.ts";
-import { ask, demand } from "./http.ts";
+import { ask, demand, open, refusalOf, textOf } from "./http.ts";
 import { PUBLISHERS } from "./publishers.ts";
 import { SocketReader } from "./raw-socket.ts";
 import { TRANSPORTS } from "./transports.ts";
@@ -11,6 +11,9 @@ export interface Way {
   /** Does it. Throws an error with a `code` if it is refused. */
   act(url: string, channel: string, token: string): Promise<unknown>;
 }
+
+/** What a member says that does not ask who else is there. */
+const THERE = { client: "a", data: 1 };
 
 /** Every action over every transport that has it. */
 export const WAYS: readonly Way[] = [
@@ -57,6 +60,37 @@ export const WAYS: readonly Way[] = [
   { action: "signal", name: "a frame", act: frame((channel) => ({ type: "signal", channel, event: "typing", data: 1 }), false) },
   { action: "request", name: "POST /requests", act: post("requests", "name=echo") },
   { action: "request", name: "a frame", act: frame((channel) => ({ type: "request", channel, name: "echo", data: 1 }), true) },
+  {
+    action: "presence",
+    name: "POST /presence",
+    act: (url, channel, token) => demand(`${url}/presence/${channel}`, { method: "POST", token, body: THERE }),
+  },
+  {
+    action: "presence",
+    name: "POST /requests",
+    act: (url, channel, token) => demand(`${url}/requests/${channel}?name=$presence`, { method: "POST", token, body: THERE }),
+  },
+  { action: "presence", name: "a frame", act: frame((channel) => ({ type: "request", channel, name: "$presence", data: THERE }), true) },
+  {
+    action: "watch",
+    name: "GET /presence, a page",
+    act: (url, channel, token) => demand(`${url}/presence/${channel}`, { token, headers: { accept: "application/json" } }),
+  },
+  {
+    action: "watch",
+    name: "GET /presence, a stream",
+    async act(url, channel, token) {
+      const response = await open(`${url}/presence/${channel}`, { token });
+      if (response.statusCode === 200) response.destroy();
+      else throw refusalOf({ status: response.statusCode ?? 0, headers: response.headers, json: JSON.parse(await textOf(response)) });
+    },
+  },
+  {
+    action: "watch",
+    name: "POST /presence",
+    act: (url, channel, token) => demand(`${url}/presence/${channel}`, { method: "POST", token, body: {} }),
+  },
+  { action: "watch", name: "a frame", act: frame((channel) => ({ type: "request", channel, name: "$presence", data: {} }), true) },
   {
     action: "delete",
     name: "DELETE /channels",

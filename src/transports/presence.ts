@@ -1,0 +1,176 @@
+import type { Gathering, Watcher } from "../core/gathering.ts";
+import type { Hub } from "../core/hub.ts";
+import type { Action, Identity } from "../core/identity.ts";
+import type { Place } from "../core/presence.ts";
+import { ThroughlineError } from "../protocol/error.ts";
+import type { Limits } from "../protocol/limits.ts";
+import { utf8Length } from "../protocol/message.ts";
+import type { PresenceChange } from "../protocol/presence.ts";
+import { stringifyJson } from "../wire/json.ts";
+import { changesJson, membersJson } from "../wire/presence.ts";
+import { ownField, readShape, type Shape } from "../wire/shape.ts";
+import { answerText } from "./answer.ts";
+import { mediaType, readJson } from "./bodies.ts";
+import type { Call, Caller } from "./call.ts";
+import { Bell } from "./long-poll.ts";
+import { PresenceStream } from "./presence-stream.ts";
+import { admits, lastEventId, varied } from "./streams.ts";
+
+/** What a client says of itself, and what it wants to know (PROTOCOL.md §13). */
+interface Asked {
+  /** It is there, under this name. Absent: it only watches. */
+  readonly client?: string;
+  readonly turn?: number;
+  readonly leave?: boolean;
+  /** Where it stands as a watcher: empty if it knows nobody. Absent: it does not watch, if it is there. */
+  readonly position?: string;
+  /** The page of members that begins there. */
+  readonly after?: string;
+  /** Seconds to wait for news. */
+  readonly wait?: number;
+}
+
+const ASKED: Shape<Asked> = {
+  client: "string?",
+  turn: "integer?",
+  leave: "boolean?",
+  position: "string?",
+  after: "string?",
+  wait: "number?",
+};
+
+const CLIENT = /^[\w-]{1,64}$/;
+
+/** Waits for news, for so many seconds; resolves sooner if nobody waits any more. Rejects with what ended the waiting. */
+export type Wait = (gathering: Gathering, seconds: number) => Promise<void>;
+
+/** Does what a client asks, and gives the JSON that it is answered. `onPlace` hears of the member that it is. */
+export async function attend(
+  { hub, identity, asked }: Caller,
+  channel: string,
+  body: unknown,
+  wait: Wait,
+  onPlace: (place: Place) => void = () => {},
+): Promise<string> {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    throw new ThroughlineError("bad_request", "What is said and asked about presence is a JSON object.");
+  }
+  const wanted = readShape(body, "presence", ASKED) as Asked;
+  const { client, leave = false } = wanted;
+  let about = `"channel":${JSON.stringify(channel)},"leaseSeconds":${hub.presence.leaseMs / 1_000}`;
+  if (client !== undefined) {
+    const entrance = { client: checkClient(client), data: readData(ownField(body, "data"), hub.limits), turn: wanted.turn };
+    await permit(hub, identity, "presence", channel);
+    refuseRevoked(hub, identity, asked);
+    if (leave) await hub.presence.leave(identity, channel, entrance);
+    else {
+      const { place, isLate } = await hub.presence.enter(identity, channel, entrance);
+      onPlace(place);
+      if (isLate) about += `,"late":${place.turn}`;
+    }
+  }
+  if (leave || (client !== undefined && wanted.position === undefined)) return `{${about}}`;
+  await permit(hub, identity, "watch", channel);
+  refuseRevoked(hub, identity, asked);
+  const gathering = await hub.presence.gathering(channel);
+  return `{${about},${await report(hub, gathering, wanted, wait)}}`;
+}
+
+/** POST /presence/{name}: what the request `$presence` does on a WebSocket. */
+export async function postPresence(call: Call): Promise<void> {
+  const { hub, exchange, headers, channel } = call;
+  const type = mediaType(exchange);
+  if (type !== "application/json" && type !== "") throw new ThroughlineError("unsupported_media", "Send the body as application/json.");
+  // Six bytes of JSON text may stand for one of what it says (\u0041)
+  const body = readJson(await exchange.body(hub.limits.presenceBytesMax * 6 + 4_096), hub.limits);
+  answerText(exchange, 200, await attend(call, channel, body, waitOf(call)), headers);
+}
+
+/** GET /presence/{name} as JSON: the members in pages, or what changed since a position. */
+export async function getPresencePage(call: Call): Promise<void> {
+  const { exchange, headers, channel } = call;
+  const text = (name: string): string | undefined => exchange.query.get(name) ?? undefined;
+  const seconds = text("wait");
+  if (seconds !== undefined && !/^\d{1,9}$/.test(seconds)) {
+    throw new ThroughlineError("bad_request", '"wait" is a whole number of seconds.');
+  }
+  const body = { position: text("position") ?? "", after: text("after"), wait: seconds === undefined ? undefined : Number(seconds) };
+  answerText(exchange, 200, await attend(call, channel, body, waitOf(call)), varied(headers));
+}
+
+/** GET /presence/{name} as an event stream: the members, and every change, for as long as somebody reads. */
+export async function streamPresence(call: Call): Promise<void> {
+  const { hub, exchange, identity, asked, headers, channel } = call;
+  await permit(hub, identity, "watch", channel);
+  refuseRevoked(hub, identity, asked);
+  if (!admits(call)) return;
+  const gathering = await hub.presence.gathering(channel);
+  await gathering.settle();
+  const stream = new PresenceStream(call, gathering);
+  if (stream.open(exchange, varied(headers))) stream.begin(lastEventId(exchange));
+  else stream.closed();
+}
+
+/** Waits on an HTTP call: it is a pipe meanwhile, and what ends those ends it. */
+function waitOf({ hub, identity, asked, exchange }: Call): Wait {
+  return async (gathering, seconds) => {
+    hub.connections.admit();
+    const bell = new Bell(hub.random.letters(12), identity, asked);
+    const watcher: Watcher = { identity, news: bell.ring, dismiss: (error) => bell.end(error) };
+    gathering.watch(watcher);
+    hub.enter(bell);
+    exchange.onGone(bell.ring);
+    const cancel = hub.clock.after(seconds * 1_000, bell.ring);
+    try {
+      await bell.heard;
+    } finally {
+      cancel();
+      hub.leave(bell);
+      hub.presence.unwatch(gathering, watcher);
+    }
+  };
+}
+
+async function report(hub: Hub, gathering: Gathering, { position = "", after, wait = 0, client }: Asked, waiting: Wait): Promise<string> {
+  const { roster } = gathering;
+  const seconds = Math.min(wait, client === undefined ? hub.limits.waitSecondsMax : hub.presence.leaseMs / 3_000);
+  let changes: readonly PresenceChange[] | null = after === undefined ? roster.since(position) : null;
+  if (changes?.length === 0 && seconds > 0) {
+    await waiting(gathering, seconds);
+    changes = roster.since(position);
+  }
+  const youngMs = hub.presence.youngMs(gathering);
+  const young = youngMs === 0 ? "" : `,"youngSeconds":${Math.ceil(youngMs / 100) / 10}`;
+  if (changes !== null) return `"position":"${roster.position}","count":${roster.count},"changes":${changesJson(changes)}${young}`;
+  await gathering.settle();
+  const page = roster.page(after);
+  const more = page.more === null ? "" : `,"more":${JSON.stringify(page.more)}`;
+  return `"position":"${page.position}","count":${page.count},"members":${membersJson(page.members)}${more}${young}`;
+}
+
+/** Asks the gate, and again if there was a review while it thought. */
+async function permit(hub: Hub, identity: Identity, action: Action, channel: string): Promise<void> {
+  for (let asked = -1; asked < 0 || hub.gate.isOvertaken(asked); ) {
+    asked = hub.gate.changes;
+    await hub.gate.authorize(identity, action, channel);
+  }
+}
+
+/** It may have been revoked on its way here. */
+function refuseRevoked(hub: Hub, identity: Identity, asked: number): void {
+  const refused = hub.gate.refusal(identity, asked);
+  if (refused !== null) throw refused;
+}
+
+function checkClient(client: string): string {
+  if (CLIENT.test(client)) return client;
+  throw new ThroughlineError("bad_request", '"client" is 1 to 64 letters, digits, _ and -. A random one for each tab is a good one.');
+}
+
+function readData(data: unknown, limits: Limits): string | undefined {
+  if (data === undefined) return undefined;
+  const text = stringifyJson(data);
+  const bytes = utf8Length(text);
+  if (bytes <= limits.presenceBytesMax) return text;
+  throw new ThroughlineError("too_large", `A member may say ${limits.presenceBytesMax} bytes of itself, not ${bytes}.`);
+}

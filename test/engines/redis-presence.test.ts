@@ -1,0 +1,156 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { redis } from "../../src/redis.ts";
+import { Guest, WatchReader } from "../support/presence.ts";
+import { LIBRARIES, RedisServer, sharedRedis, stopSharedRedis } from "../support/redis-server.ts";
+import { startServer, type TestServer } from "../support/start-server.ts";
+import { inTime, until } from "../support/until.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const CHILD = join(ROOT, "node_modules/.cache/throughline/presence-node.mjs");
+
+beforeAll(() =>
+  build({
+    ...{ absWorkingDir: ROOT, entryPoints: ["test/support/presence-node.ts"], outfile: CHILD },
+    ...{ bundle: true, platform: "node", format: "esm", target: "node20", packages: "external", logLevel: "error" },
+  }),
+);
+
+afterAll(stopSharedRedis);
+
+/** Two heartbeats of the nodes in these tests. */
+const LEASE_MS = 2_000;
+const GRACE_MS = 2_000;
+
+/** Nodes on one Redis, and whoever is on them: all closed at the end. */
+class Town implements AsyncDisposable {
+  readonly #redis: { readonly socket: string };
+  readonly #prefix: string;
+  readonly #nodes: TestServer[] = [];
+  readonly #guests: { close(): void }[] = [];
+  readonly #processes: ChildProcess[] = [];
+
+  constructor(server: { readonly socket: string }, prefix: string) {
+    this.#redis = server;
+    this.#prefix = prefix;
+  }
+
+  async node(): Promise<TestServer> {
+    const engine = () => redis(LIBRARIES[0]!.client(this.#redis), { prefix: this.#prefix });
+    const node = await startServer(engine, { limits: { heartbeatSeconds: LEASE_MS / 2_000 } });
+    this.#nodes.push(node);
+    return node;
+  }
+
+  /** A node in a process of its own. `kill` is SIGKILL. */
+  async process(): Promise<{ url: string; kill(): void }> {
+    const child = fork(CHILD, [this.#redis.socket, this.#prefix, String(LEASE_MS / 2_000)]);
+    this.#processes.push(child);
+    const [port] = await inTime(once(child, "message"), () => "a node to listen");
+    return { url: `http://127.0.0.1:${port}`, kill: () => child.kill("SIGKILL") };
+  }
+
+  guest(node: Pick<TestServer, "url">, data?: unknown, over: "sse" | "websocket" = "websocket", client?: string): Guest {
+    const guest = new Guest({ url: node.url, over, data, ...(client === undefined ? {} : { client }) });
+    this.#guests.push(guest);
+    return guest;
+  }
+
+  async watcher(node: TestServer): Promise<WatchReader> {
+    const watcher = await new WatchReader().open(`${node.url}/presence/chat/lobby`);
+    this.#guests.push(watcher);
+    return watcher;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const guest of this.#guests) guest.close();
+    for (const child of this.#processes) child.kill("SIGKILL");
+    for (const node of this.#nodes) await node.dispose();
+  }
+}
+
+describe("Presence on two nodes with one Redis", () => {
+  test("[D9] everyone sees everyone, and each join, update and leave is told once on both", async () => {
+    const { server, prefix } = sharedRedis();
+    await using town = new Town(server, prefix);
+    const [a, b] = [await town.node(), await town.node()];
+    const ada = town.guest(a, "ada");
+    const eve = town.guest(b, "eve", "sse");
+    await ada.seen("ada", "eve");
+    await eve.seen("ada", "eve");
+    await eve.here.update("eve!");
+    await ada.seen("ada", "eve!");
+    await eve.here.leave();
+    await ada.seen("ada");
+    expect(ada.told).toEqual(['join "ada"', 'join "eve"', 'update "eve!"', 'leave "eve!"']);
+  });
+
+  test("[D9] a client that is killed has left on the other node too, within two heartbeats", async () => {
+    const { server, prefix } = sharedRedis();
+    await using town = new Town(server, prefix);
+    const [a, b] = [await town.node(), await town.node()];
+    const ada = town.guest(a, "ada");
+    const eve = town.guest(b, "eve");
+    await ada.seen("ada", "eve");
+    eve.close();
+    const killed = performance.now();
+    await ada.seen("ada");
+    expect(performance.now() - killed).toBeLessThan(LEASE_MS + GRACE_MS);
+    expect(ada.told).toEqual(['join "ada"', 'join "eve"', 'leave "eve"']);
+  });
+
+  test("[D9] a node that is killed takes its members with it within two heartbeats, but not one who has moved to another", async () => {
+    const { server, prefix } = sharedRedis();
+    await using town = new Town(server, prefix);
+    const [a, b] = [await town.process(), await town.node()];
+    const watching = await town.watcher(b);
+    town.guest(a, "stays");
+    const name = "moves";
+    const there = town.guest(a, "moves", "sse", name);
+    await until("both are there", () => ["stays", "moves"].every((one) => watching.told.join().includes(one)));
+    a.kill();
+    const killed = performance.now();
+    there.close();
+    const here = town.guest(b, "moves", "sse", name);
+    await until("the other has left", () => watching.told.join().includes("leave"));
+    expect(performance.now() - killed).toBeLessThan(LEASE_MS + GRACE_MS);
+    await here.seen("moves");
+    expect(watching.told.filter((one) => !one.startsWith("members")).sort()).toEqual(['join "moves"', 'join "stays"', 'leave "stays"']);
+  });
+
+  test("[D9] while the broker is away the others are kept for the lease; when it is back all are there again", async () => {
+    await using server = new RedisServer();
+    await using town = new Town(server, "t:");
+    const [a, b] = [await town.node(), await town.node()];
+    const ada = town.guest(a, "ada");
+    const eve = town.guest(b, "eve");
+    await ada.seen("ada", "eve");
+    await eve.seen("ada", "eve");
+    await server.kill();
+    await ada.seen("ada");
+    await eve.seen("eve");
+    server.start();
+    await ada.seen("ada", "eve");
+    await eve.seen("ada", "eve");
+    expect(ada.told).toEqual(['join "ada"', 'join "eve"', 'leave "eve"', 'join "eve"']);
+  });
+
+  test("[D9] a broker that is back within the lease makes nobody leave", async () => {
+    await using server = new RedisServer();
+    await using town = new Town(server, "t:");
+    const [a, b] = [await town.node(), await town.node()];
+    const ada = town.guest(a, "ada");
+    const watching = await town.watcher(b);
+    await until("it is told", () => watching.told.join().includes("ada"));
+    await server.kill();
+    server.start();
+    const back = performance.now();
+    await until("two leases are over", () => performance.now() - back > 2 * LEASE_MS);
+    expect(watching.told.join()).not.toContain("leave");
+    await ada.here.update("ada!");
+    await until("it is told", () => watching.told.at(-1) === 'update "ada!"');
+  });
+});

@@ -1,0 +1,316 @@
+import { describe, expect } from "vitest";
+import { demand } from "../support/http.ts";
+import { type Arrival, Guest, WatchReader } from "../support/presence.ts";
+import { SocketReader } from "../support/raw-socket.ts";
+import { byToken, LOBBY, numbers, promise, type Stage } from "../support/story.ts";
+import { until } from "../support/until.ts";
+
+const PATH = `/presence/${LOBBY}`;
+/** A lease of 600 ms. */
+const QUICK = { limits: { heartbeatSeconds: 0.3 } } as const;
+const LEASE_MS = 600;
+/** What a busy machine may need beyond it. */
+const GRACE_MS = 1_500;
+
+function guest({ server, transport, keep }: Stage, arrival: Partial<Arrival> = {}): Guest {
+  const over = transport.name.replace("client/", "") as Arrival["over"];
+  return keep(new Guest({ url: server.url, over, ...arrival }));
+}
+
+function ask(url: string, body: object, token?: string) {
+  return demand(url + PATH, { method: "POST", body, token });
+}
+
+async function watcher({ server, keep }: Stage, lastEventId?: string): Promise<WatchReader> {
+  return keep(await new WatchReader().open(server.url + PATH, lastEventId === undefined ? {} : { lastEventId }));
+}
+
+const CLIENTS = { needs: ["comesBack"] } as const;
+
+describe("Presence", () => {
+  promise("[D9] everyone on a channel sees everyone, and is told each join, update and leave once", CLIENTS, async (stage) => {
+    const ada = guest(stage, { data: "ada" });
+    await ada.seen("ada");
+    const eve = guest(stage, { data: "eve", over: "sse" });
+    await ada.seen("ada", "eve");
+    await eve.seen("ada", "eve");
+    await eve.here.update("eve!");
+    await ada.seen("ada", "eve!");
+    await eve.here.leave();
+    await ada.seen("ada");
+    expect(ada.told).toEqual(['join "ada"', 'join "eve"', 'update "eve!"', 'leave "eve!"']);
+  });
+
+  promise("[D9] a client that vanishes has left within two heartbeats", { ...CLIENTS, ...QUICK, on: "one" }, async (stage) => {
+    const ada = guest(stage, { data: "ada", over: "websocket" });
+    const eve = guest(stage, { data: "eve" });
+    await ada.seen("ada", "eve");
+    eve.close();
+    const vanished = performance.now();
+    await ada.seen("ada");
+    expect(performance.now() - vanished).toBeLessThan(LEASE_MS + GRACE_MS);
+    expect(ada.told).toEqual(['join "ada"', 'join "eve"', 'leave "eve"']);
+  });
+
+  promise("[D9] a cut and a reconnect within the lease is no leaving", CLIENTS, async (stage) => {
+    const [ada, eve] = [guest(stage, { data: "ada" }), guest(stage, { data: "eve" })];
+    await ada.seen("ada", "eve");
+    for (const round of numbers(3)) {
+      stage.server.cut();
+      await eve.here.update(round);
+      await ada.seen("ada", round);
+    }
+    expect(ada.told.filter((one) => one.startsWith("leave"))).toEqual([]);
+    expect(ada.told.filter((one) => one.startsWith("join"))).toHaveLength(2);
+  });
+
+  promise("[D9] a switch to another transport is no leaving", { needs: ["switches"], on: "one" }, async (stage) => {
+    const [ada, eve] = [guest(stage, { data: "ada" }), guest(stage, { data: "eve" })];
+    await ada.seen("ada", "eve");
+    for (const transport of ["websocket", "sse", "long-poll", "websocket"] as const) {
+      eve.connection.switchTo(transport);
+      await until(`it is on ${transport}`, () => eve.connection.transport === transport);
+      await eve.here.update(transport);
+      await ada.seen("ada", transport);
+    }
+    expect(ada.told.filter((one) => !one.startsWith("update"))).toEqual(['join "ada"', 'join "eve"']);
+  });
+
+  promise("[D9] a server that restarts is no leaving for those who come back", CLIENTS, async (stage) => {
+    const ada = guest(stage, { data: "ada", over: "websocket" });
+    guest(stage, { data: "eve" });
+    await ada.seen("ada", "eve");
+    await stage.server.restart();
+    const again = guest(stage, { data: "new" });
+    await again.seen("ada", "eve", "new");
+    await ada.seen("ada", "eve", "new");
+    expect(ada.told).toEqual(['join "ada"', 'join "eve"', 'join "new"']);
+  });
+
+  promise(
+    "[D9] who was there before a restart and does not come back has left within a lease",
+    { ...CLIENTS, ...QUICK, on: "one" },
+    async (stage) => {
+      const ada = guest(stage, { data: "ada" });
+      const eve = guest(stage, { data: "eve" });
+      await ada.seen("ada", "eve");
+      eve.close();
+      await stage.server.restart();
+      await ada.seen("ada");
+      expect(ada.told.filter((one) => one.includes("eve"))).toEqual(['join "eve"', 'leave "eve"']);
+    },
+  );
+
+  promise(
+    "[D9] the tabs of one user are told apart, and seen together",
+    { ...CLIENTS, on: "one", authenticate: byToken },
+    async (stage) => {
+      const tabs = [1, 2].map((data) => guest(stage, { data, token: "ada" }));
+      const eve = guest(stage, { data: 3, token: "eve" });
+      await eve.seen(1, 2, 3);
+      expect([...eve.here.users].map(([user, members]) => [user, members.map(({ data }) => data).sort()]).sort()).toEqual([
+        ["ada", [1, 2]],
+        ["eve", [3]],
+      ]);
+      await tabs[0]!.here.leave();
+      await eve.seen(2, 3);
+      expect([...eve.here.users.keys()].sort()).toEqual(["ada", "eve"]);
+    },
+  );
+
+  promise("a page that is loaded anew under the same name is there with what it says now", { ...CLIENTS, on: "one" }, async (stage) => {
+    const ada = guest(stage, { data: "ada" });
+    const before = guest(stage, { data: 1, client: "tab" });
+    for (const n of [2, 3]) await before.here.update(n);
+    await ada.seen("ada", 3);
+    const left = before.here.leave();
+    const after = guest(stage, { data: "anew", client: "tab" });
+    await left;
+    await ada.seen("ada", "anew");
+    await after.seen("ada", "anew");
+  });
+
+  promise("who gives no data only watches, and is not there", { ...CLIENTS, on: "one" }, async (stage) => {
+    const ada = guest(stage, { data: "ada" });
+    const watching = guest(stage);
+    await watching.seen("ada");
+    await ada.here.leave();
+    await watching.seen();
+    expect(ada.told).toEqual(['join "ada"']);
+  });
+
+  promise("the process that hosts the channel sees who is there, and hears what changes", { ...CLIENTS, on: "one" }, async (stage) => {
+    const heard: string[] = [];
+    stage.server.tl.on("presence", ({ channel, change, member }) => heard.push(`${channel} ${change} ${member.data}`));
+    const ada = guest(stage, { data: "ada" });
+    await ada.seen("ada");
+    expect(await stage.server.tl.channel(LOBBY).presence()).toEqual([{ user: "", client: ada.here.client, data: "ada" }]);
+    await ada.here.leave();
+    expect(heard).toEqual([`${LOBBY} join ada`, `${LOBBY} leave ada`]);
+  });
+
+  promise("a bare event stream is told the members and then every change, and goes on by Last-Event-ID", { over: "one" }, async (stage) => {
+    const { server } = stage;
+    await ask(server.url, { client: "a", data: 1 });
+    const first = await watcher(stage);
+    await ask(server.url, { client: "b", data: 2 });
+    await ask(server.url, { client: "a", data: 3 });
+    await until("it was told", () => first.told.length === 3);
+    expect(first.told).toEqual(["members 1", "join 2", "update 3"]);
+    first.close();
+    await ask(server.url, { client: "b", leave: true });
+    const second = await watcher(stage, first.lastEventId);
+    await until("it was told", () => second.told.length === 1);
+    expect(second.told).toEqual(["leave 2"]);
+    const third = await watcher(stage, "7.made-up");
+    await until("it was told", () => third.told.length === 1);
+    expect(third.told).toEqual(["members 3"]);
+  });
+
+  promise(
+    "[D9] a member that came in by a WebSocket is there while its pongs come",
+    { ...QUICK, over: "one", on: "one" },
+    async (stage) => {
+      const { server, keep } = stage;
+      const watching = await watcher(stage);
+      const socket = keep(await new SocketReader({ url: server.url, channels: [] }).open());
+      const [{ data }] = [await socket.ask({ type: "request", channel: LOBBY, name: "$presence", data: { client: "a", data: 1 } })] as [
+        { data: { leaseSeconds: number } },
+      ];
+      expect(data.leaseSeconds * 1_000).toBe(LEASE_MS);
+      const entered = performance.now();
+      await until("three leases are over", () => performance.now() - entered > 3 * LEASE_MS);
+      expect(watching.told).toEqual(["members", "join 1"]);
+      // Its machine takes what it is sent no more, and says nothing
+      socket.pause();
+      await until("it has left", () => watching.told.length === 3);
+      expect(watching.told[2]).toBe("leave 1");
+    },
+  );
+
+  promise("[D9] over HTTP a member is there for a lease, which saying so renews", { ...QUICK, over: "one", on: "one" }, async (stage) => {
+    const { server } = stage;
+    const watching = await watcher(stage);
+    await ask(server.url, { client: "a", data: 1 });
+    const entered = performance.now();
+    await until("two leases are over", async () => {
+      await ask(server.url, { client: "a" });
+      return performance.now() - entered > 2 * LEASE_MS;
+    });
+    expect(watching.told).toEqual(["members", "join 1"]);
+    await until("it has left", () => watching.told.length === 3);
+    expect(watching.told[2]).toBe("leave 1");
+  });
+
+  promise(
+    "as JSON: the members in pages, and what changed since a position as soon as it does",
+    { over: "one", limits: { presencePageMax: 2 } },
+    async (stage) => {
+      const { server } = stage;
+      for (const client of ["c", "a", "b"]) await ask(server.url, { client, data: client });
+      const get = async (query = "") => (await demand(`${server.url}${PATH}${query}`, { headers: { accept: "application/json" } })).json;
+      const first = await get();
+      const second = await get(`?after=${encodeURIComponent(first.more)}`);
+      expect([first, second].map(({ members }) => members.map(({ data }: { data: string }) => data))).toEqual([["a", "b"], ["c"]]);
+      expect([first.count, first.leaseSeconds, second.more]).toEqual([3, 30, undefined]);
+      const news = get(`?position=${first.position}&wait=20`);
+      await ask(server.url, { client: "b", leave: true });
+      const { changes, position } = await news;
+      expect(changes).toMatchObject([{ change: "leave", client: "b" }]);
+      expect((await get(`?position=${position}`)).changes).toEqual([]);
+    },
+  );
+
+  promise(
+    "[D7] a client sees everyone, in however many pages they come",
+    { ...CLIENTS, on: "one", limits: { presencePageMax: 10 } },
+    async (stage) => {
+      for (const n of numbers(95)) await ask(stage.server.url, { client: `c${n}`, data: n });
+      const ada = guest(stage, { data: 0 });
+      await ada.seen(0, ...numbers(95));
+    },
+  );
+
+  promise(
+    "[D7] a watcher that fell further behind than presenceChangesMax is given the members anew",
+    { over: "one", on: "one", limits: { presenceChangesMax: 2 } },
+    async (stage) => {
+      const { server } = stage;
+      await ask(server.url, { client: "a", data: "a" });
+      const watching = await watcher(stage);
+      await until("it was told", () => watching.lastEventId !== "");
+      watching.close();
+      for (const client of ["b", "c", "d"]) await ask(server.url, { client, data: client });
+      const again = await watcher(stage, watching.lastEventId);
+      await until("it was told", () => again.told.length === 1);
+      expect(again.told).toEqual(['members "a" "b" "c" "d"']);
+    },
+  );
+
+  describe("[D7] is refused", () => {
+    const bad: readonly [why: string, body: object, code: string][] = [
+      ["data above presenceBytesMax", { client: "a", data: "x".repeat(63) }, "too_large"],
+      ["a name with other characters", { client: "a b" }, "bad_request"],
+      ["a name that is too long", { client: "a".repeat(65) }, "bad_request"],
+      ["no object", [], "bad_request"],
+      ["a field of another kind", { client: 7 }, "bad_frame"],
+      ["one member more than presenceMembersMax", { client: "other" }, "overloaded"],
+    ];
+    const limits = { presenceBytesMax: 64, presenceMembersMax: 1 };
+    for (const [why, body, code] of bad) {
+      promise(`${why}, with ${code}, by POST and by a frame`, { over: "one", on: "one", limits }, async ({ server, keep }) => {
+        await ask(server.url, { client: "a", data: "x".repeat(62) });
+        await expect(ask(server.url, body)).rejects.toMatchObject({ code });
+        const socket = keep(await new SocketReader({ url: server.url, channels: [] }).open());
+        const framed = socket.ask({ type: "request", channel: LOBBY, name: "$presence", data: body });
+        await expect(framed).rejects.toMatchObject({ code });
+      });
+    }
+  });
+
+  promise(
+    "[D7] more questions at once on one socket than connectionChannelsMax are refused",
+    { over: "one", on: "one", limits: { connectionChannelsMax: 2 } },
+    async ({ server, keep }) => {
+      const socket = keep(await new SocketReader({ url: server.url, channels: [] }).open());
+      const waiting = () => socket.ask({ type: "request", channel: LOBBY, name: "$presence", data: { position: "0.0", wait: 25 } });
+      const two = [waiting(), waiting()];
+      await expect(waiting()).rejects.toMatchObject({ code: "too_many_requests" });
+      await ask(server.url, { client: "a", data: 1 });
+      for (const one of await Promise.all(two)) expect(one["data"]).toMatchObject({ changes: [{ change: "join", client: "a" }] });
+    },
+  );
+
+  promise(
+    "[D8] who is revoked has left at once, is told so, and sees no more",
+    { ...CLIENTS, on: "one", authenticate: byToken },
+    async (stage) => {
+      const ada = guest(stage, { data: "ada", token: "ada", over: "websocket" });
+      const eve = guest(stage, { data: "eve", token: "eve" });
+      await ada.seen("ada", "eve");
+      stage.server.tl.revoke("eve");
+      await ada.seen("ada");
+      await until("it is told why", () => eve.errors.length > 0);
+      expect(eve.errors).toEqual(["revoked"]);
+    },
+  );
+
+  promise(
+    "[D8] who may be there and not watch, or watch and not be there, does the one and not the other",
+    {
+      ...CLIENTS,
+      on: "one",
+      authenticate: byToken,
+      authorize: ({ identity, action }) => action !== (identity.id === "ada" ? "presence" : "watch"),
+    },
+    async (stage) => {
+      const ada = guest(stage, { data: "ada", token: "ada" });
+      await until("it is refused", () => ada.errors.length > 0);
+      const watching = guest(stage, { token: "ada" });
+      await ask(stage.server.url, { client: "eve", data: "eve" }, "eve");
+      await watching.seen("eve");
+      await expect(ask(stage.server.url, { client: "eve", position: "" }, "eve")).rejects.toMatchObject({ code: "forbidden" });
+      expect(ada.errors).toEqual(["forbidden"]);
+    },
+  );
+});
