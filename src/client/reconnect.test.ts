@@ -106,6 +106,8 @@ describe("A client that is cut", () => {
     server.bye("revoked");
     await clock.advanceAsync(60_000);
     expect([client.state, client.error?.code]).toEqual(["failed", "revoked"]);
+    // Not by a POST either
+    await expect(client.channel("a").request("x")).rejects.toMatchObject({ code: "revoked" });
   });
 
   test("obeys Retry-After", async () => {

@@ -179,6 +179,8 @@ export function createUpstream(carrier: Carrier, { http, clock, limits, random, 
     },
     async request(channel, name, data = null, { timeoutMs = REQUEST_MS, signal } = {}) {
       carrier.talked(TALK_MIN);
+      // As a publish: who was told not to come back does not, by whatever way
+      if (carrier.error) throw carrier.error;
       if (carrier.socket) return (await wait<ResponseFrame>("", JSON.stringify({ channel, name, data }), timeoutMs, signal)).data;
       const text = JSON.stringify(data);
       return http.json(pathOf("requests", channel, { name }), timeoutMs, signal, () => text);
