@@ -12,7 +12,7 @@ import { TagSum } from "./tag-sum.ts";
 
 /** What a gathering needs of the node. */
 export interface GatheringContext {
-  /** Names this node, from its start to its end: what it said before it was started anew was said by another. */
+  /** Names this gathering among those of other nodes. What the node said before it was started anew, or had forgotten the channel, was said by another. */
   readonly node: string;
   readonly clock: Clock;
   readonly limits: Limits;
@@ -91,7 +91,7 @@ export class Gathering implements Flushable {
     this.channel = channel;
     this.#context = context;
     this.#begunMs = clock.elapsed();
-    this.roster = new Roster(`${context.node}${Math.floor(this.#begunMs)}`, limits, clock, (change) => {
+    this.roster = new Roster(context.node, limits, clock, (change) => {
       context.onChange(channel, change);
       this.#plan();
     });

@@ -261,6 +261,20 @@ describe("Members of several nodes", () => {
     expect(await a.who()).toHaveLength(1_000);
   });
 
+  test("[D9] a channel that a node has forgotten, since nobody was there for long, is told of anew when somebody comes", async () => {
+    const { node, pass } = world();
+    const [a, b] = [node(), node()];
+    const staying = () => a.enter("own", "1");
+    await pass(1_000, staying);
+    for (const client of ["x", "y", "z"]) await b.enter(client, "1");
+    for (const client of ["x", "y", "z"]) await b.leave(client);
+    // What it remembers of those who left is over, then a lease more
+    await pass(LEASE_MS + 1_000, staying);
+    await b.enter("again", "1");
+    await pass(10_000, staying);
+    expect(await a.who()).toEqual(["again 1", "own 1"]);
+  });
+
   test("[D9] notices that are lost are made good within a heartbeat", async () => {
     const { bus, node, pass } = world();
     const [a, b] = [node(), node()];

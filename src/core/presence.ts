@@ -57,8 +57,6 @@ const UNTOUCHED_MS = 1_000;
 export class Presence {
   readonly leaseMs: number;
   readonly #context: PresenceContext;
-  /** Names this node, from when it first has to say anything. */
-  #node = "";
   readonly #startedMs: number;
   readonly #gatherings = new Map<string, Gathering>();
   /** What is to be undone with each, and when it says what it has. */
@@ -280,8 +278,8 @@ export class Presence {
         : (name: string, notice: PresenceNotice): void => log.notify?.({ channel: name, body: formatNotice(notice) });
     // Notices are heard where a channel is followed; what is stored there is of no interest
     const unfollow = notify === null ? () => {} : log.follow(channel, () => {});
-    this.#node ||= random.letters(12);
-    const gathering = new Gathering(channel, { node: this.#node, clock, limits, flusher, leaseMs: this.leaseMs, notify, onChange });
+    // Another name each time: what it says is numbered from 1 on
+    const gathering = new Gathering(channel, { node: random.letters(12), clock, limits, flusher, leaseMs: this.leaseMs, notify, onChange });
     this.#gatherings.set(channel, gathering);
     this.#begun.set(gathering, { unfollow, share: Math.floor(random.fraction() * DIGEST_SHARES) });
     if (notify !== null) this.#cancelTick ??= this.#nextTick();
