@@ -313,4 +313,79 @@ describe("Presence", () => {
       expect(ada.errors).toEqual(["forbidden"]);
     },
   );
+
+  promise(
+    "[D8] on a review whoever may not watch or be there any more is ended, over every way to watch",
+    { ...CLIENTS, on: "one", authenticate: byToken, authorize: ({ identity }) => allowed.has(identity.id) },
+    async (stage) => {
+      const { server, keep } = stage;
+      for (const id of ["ada", "eve"]) allowed.add(id);
+      const ada = guest(stage, { data: "ada", token: "ada" });
+      const eve = guest(stage, { data: "eve", token: "eve" });
+      const stream = keep(await new WatchReader().open(server.url + PATH, { token: "eve" }));
+      await ada.seen("ada", "eve");
+      await eve.seen("ada", "eve");
+      allowed.delete("eve");
+      await server.tl.review();
+      await ada.seen("ada");
+      await until("the stream was told", () => stream.events.at(-1)?.event === "bye");
+      await until("the client was told", () => eve.errors.length > 0);
+      expect([stream.events.at(-1)?.data["code"], eve.errors]).toEqual(["revoked", [expect.stringMatching(/revoked|forbidden/)]]);
+    },
+  );
+
+  promise(
+    "a watcher that does not read holds nothing up and nothing back, and when it reads again sees what is",
+    { over: "one", on: "one" },
+    async (stage) => {
+      const { server, keep } = stage;
+      const slow = await watcher(stage);
+      const quick = await watcher(stage);
+      slow.pause();
+      const socket = keep(await new SocketReader({ url: server.url, channels: [] }).open());
+      const say = (client: number, turn: number) =>
+        socket.ask({ type: "request", channel: LOBBY, name: "$presence", data: { client: `c${client}`, data: `${turn} ${PADDING}` } });
+      let turn = 0;
+      const round = async () => {
+        turn++;
+        await Promise.all(numbers(100).map((client) => say(client, turn)));
+      };
+      while (server.unsent() < SINK_BYTES_MAX) await round();
+      const full = server.unsent();
+      for (const _ of numbers(20)) await round();
+      // What each of them said last: as so many changes, or in the members that are given anew
+      const isTold = ({ told }: WatchReader) => told.slice(-100).join().split(`"${turn} `).length > 100;
+      await until("the quick one was told", () => isTold(quick));
+      expect(server.unsent()).toBe(full);
+      slow.resume();
+      await until("the slow one was told", () => isTold(slow));
+    },
+  );
+
+  promise(
+    "[D7] among 10,000 members a change costs each watcher that change, and a client that comes back nothing",
+    { over: "one", on: "one", seconds: 60 },
+    async (stage) => {
+      const { server, keep } = stage;
+      const socket = keep(await new SocketReader({ url: server.url, channels: [] }).open());
+      const enter = (n: number) => socket.ask({ type: "request", channel: LOBBY, name: "$presence", data: { client: `c${n}`, data: n } });
+      for (let n = 0; n < 10_000; n += 100) await Promise.all(numbers(100, n).map(enter));
+      const watchers = await Promise.all(numbers(20).map(() => watcher(stage)));
+      await until("all have everyone", () => watchers.every(({ lastEventId }) => lastEventId !== ""));
+      const before = watchers.map(({ bytes }) => bytes);
+      await enter(10_001);
+      await until("all were told", () => watchers.every(({ events }) => events.at(-1)?.event === "join"));
+      for (const [index, { bytes }] of watchers.entries()) expect(bytes - before[index]!).toBeLessThan(300);
+      const [first] = watchers;
+      first!.close();
+      const again = await watcher(stage, first!.lastEventId);
+      await enter(10_002);
+      await until("it was told", () => again.told.length > 0);
+      expect([again.told, again.bytes < 800]).toEqual([["join 10002"], true]);
+    },
+  );
 });
+
+const allowed = new Set<string>();
+const PADDING = "x".repeat(3_000);
+const SINK_BYTES_MAX = 262_144;

@@ -62,7 +62,11 @@ export class Guest {
 export class WatchReader {
   readonly events: { readonly event: string; readonly id: string; readonly data: Record<string, unknown> }[] = [];
   lastEventId = "";
+  /** Characters that have come. */
+  bytes = 0;
   close: () => void = () => {};
+  pause: () => void = () => {};
+  resume: () => void = () => {};
 
   async open(url: string, call: { token?: string; lastEventId?: string } = {}): Promise<this> {
     const { token, lastEventId } = call;
@@ -77,8 +81,13 @@ export class WatchReader {
       },
     });
     response.setEncoding("utf8");
-    response.on("data", (text: string) => parser.feed(text));
+    response.on("data", (text: string) => {
+      this.bytes += text.length;
+      parser.feed(text);
+    });
     response.on("error", () => undefined);
+    this.pause = () => response.pause();
+    this.resume = () => response.resume();
     this.close = () => response.destroy();
     await until("it is connected", () => this.events.length > 0);
     return this;
