@@ -84,6 +84,27 @@ describe("A roll", () => {
     expect(answer(other, roll.place())).toMatchObject({ changes: [] });
   });
 
+  test("asks for what changed while its pages came, and not for all of them again", () => {
+    const { roll, roster, clock } = stage();
+    const server = roster();
+    for (const client of "abcdef") put(server, client);
+    roll.take(answer(server, roll.place()));
+    // What it then has, the old one and the new, was never all there was
+    for (const [client, data] of [
+      ["a", 1],
+      ["h", 0],
+    ] as const) {
+      put(server, client, data);
+      clock.advance(1_000);
+      roll.take(answer(server, roll.place()));
+    }
+    while (roll.place().after !== undefined) roll.take(answer(server, roll.place()));
+    const last = answer(server, roll.place());
+    expect(last.changes).toBeDefined();
+    roll.take(last);
+    expect(seen(roll)).toEqual(there(server));
+  });
+
   test("finds out that it lacks something, and is given all anew", () => {
     const { roll, roster, told } = stage();
     const server = roster();

@@ -261,6 +261,23 @@ describe("Members of several nodes", () => {
     expect(await a.who()).toHaveLength(1_000);
   });
 
+  test("a node that has just begun to look knows the others' members once it has settled", async () => {
+    const { clock, node } = world();
+    const [a, b] = [node(), node()];
+    await a.enter("x", "1");
+    const seen: number[] = [];
+    const look = async () => {
+      const gathering = await b.hub.presence.gathering(LOBBY);
+      await gathering.settle();
+      seen.push(gathering.roster.count);
+    };
+    const looking = look();
+    await clock.advanceAsync(1_000);
+    await looking;
+    await look();
+    expect(seen).toEqual([1, 1]);
+  });
+
   test("[D9] a channel that a node has forgotten, since nobody was there for long, is told of anew when somebody comes", async () => {
     const { node, pass } = world();
     const [a, b] = [node(), node()];

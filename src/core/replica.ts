@@ -76,8 +76,9 @@ export class Replica {
     const listed = new Set(members.map(({ key }) => key));
     const gone: Sighting[] = [];
     for (const [key, entry] of this.#entries) {
+      // One of whom something later is known stays: `set` sees to that
       const isWithin = key > after && (upTo === null || key <= upTo);
-      if (isWithin && entry.member !== null && entry.n <= n && !listed.has(key)) gone.push({ n, key, member: null });
+      if (isWithin && entry.member !== null && !listed.has(key)) gone.push({ n, key, member: null });
     }
     return [...gone, ...members].filter((sighting) => this.#set(sighting));
   }

@@ -157,6 +157,20 @@ describe("A roster", () => {
     expect(roster.since(pages[0]!.position)).toEqual([]);
   });
 
+  test("one that came behind the first page, was on the second, and went, is told to have gone, though all is as it was", () => {
+    const { roster, clock } = stage({ presencePageMax: 2 });
+    for (const client of "abc") roster.put("A", member(client));
+    const first = roster.page();
+    const before = roster.position;
+    roster.put("A", member("d"));
+    clock.advance(1_000);
+    expect(roster.page(first.more!).members.map((one) => one.member.client)).toEqual(["c", "d"]);
+    roster.drop("A", keyOf(member("d")));
+    expect(roster.position).toBe(before);
+    expect(roster.since(first.position)?.map(({ type }) => type)).toEqual(["join", "leave"]);
+    expect(roster.since(before)).toEqual([]);
+  });
+
   test("pages that are read while members come and go, and what changed since the first, make the whole", () => {
     const act = fc.record({ client: fc.constantFrom(..."abcdefgh"), gone: fc.boolean(), pass: fc.nat(1_500) });
     fc.assert(

@@ -198,6 +198,11 @@ describe("Presence", () => {
       return performance.now() - entered > 2 * LEASE_MS;
     });
     expect(watching.told).toEqual(["members", "join 1"]);
+    // One who is there is not kept waiting for longer than a third of it
+    const { json } = await ask(server.url, { client: "a", position: "" });
+    const asked = performance.now();
+    await ask(server.url, { client: "a", position: json.position, wait: 25 });
+    expect(performance.now() - asked).toBeLessThan(LEASE_MS);
     await until("it has left", () => watching.told.length === 3);
     expect(watching.told[2]).toBe("leave 1");
   });
