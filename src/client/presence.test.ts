@@ -44,7 +44,7 @@ describe("Presence", () => {
   test("is one question that goes round: it says who is here, what is known, and waits a third of the lease", async () => {
     const { here, next } = stage("ada");
     const first = await next();
-    expect(first.body).toEqual({ client: "me", turn: 1, data: "ada", position: "0.0", wait: 10 });
+    expect(first.body).toEqual({ client: "me", turn: 1, data: "ada", position: "", wait: 10 });
     first.answer({ leaseSeconds: 60, changes: [{ change: "join", user: "", client: "you", data: 1, tag: 71 }] });
     expect((await next()).body).toMatchObject({ position: `1.${(71).toString(36)}`, wait: 20 });
     expect(here.members).toEqual([{ user: "", client: "you", data: 1 }]);
@@ -110,7 +110,7 @@ describe("Presence", () => {
 
   test("without data it only watches, and without watching it only says that it is there", async () => {
     const watching = stage();
-    expect((await watching.next()).body).toEqual({ position: "0.0", wait: 10 });
+    expect((await watching.next()).body).toEqual({ position: "", wait: 10 });
     const silent = stage("ada", { watch: false });
     const said = await silent.next();
     expect(said.body).toEqual({ client: "me", turn: 1, data: "ada" });

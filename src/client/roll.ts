@@ -51,8 +51,8 @@ export function createRoll<Data>(clock: ClientClock, emit: Emit): Roll<Data> {
   const missed = new Map<string, Told<Data>>();
   let pages: Map<string, Told<Data>> | undefined;
   let after: string | undefined;
-  /** Where the first of the pages leads: what changed while the others came is asked for from there. */
-  let goal: string | undefined;
+  /** Where to go on, if not from the sum: nowhere at first; and behind pages where the first of them leads, for what changed while the others came. */
+  let goal: string | undefined = "";
   let list: readonly Member<Data>[] = [];
   let cancel: Cancel | undefined;
 
