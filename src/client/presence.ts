@@ -128,7 +128,8 @@ export function presence<Data = unknown>(channel: Channel, data?: Data, options:
 
   stay().catch(end);
   onAbort(signal, leave, life);
-  globalThis.addEventListener?.("pagehide", ({ persisted }) => persisted || void leave(), life);
+  // Before the connection hears of it and closes. A page that may come back from the cache is covered by its lease
+  globalThis.addEventListener?.("pagehide", ({ persisted }) => persisted || void leave(), { capture: true, signal: life.signal });
 
   return {
     client,

@@ -1,4 +1,5 @@
 import { type Client, connect, type From, type Transport } from "../../src/client.ts";
+import { type Presence, presence } from "../../src/presence.ts";
 
 /*
  * What runs in the page: readers of every kind, each of which writes down what it gets. A test asks for these functions by name (`Tab.run`),
@@ -24,6 +25,7 @@ const sockets = new Map<string, WebSocket>();
 const shows: boolean[] = [];
 const visibility: string[] = [];
 let client: Client | undefined;
+let here: Presence | undefined;
 
 addEventListener("pageshow", ({ persisted }) => shows.push(persisted));
 for (const name of ["visibilitychange", "freeze", "resume"]) {
@@ -42,6 +44,11 @@ export function count(reader: string): number {
 /** Tells the page that it is about to go, before it does. */
 export function sayGoing(): void {
   dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true }));
+}
+
+/** Tells the page that it is left for good, before it is. */
+export function sayLeaving(): void {
+  dispatchEvent(new PageTransitionEvent("pagehide", { persisted: false }));
 }
 
 /** For each time the page was shown: whether it came out of the back/forward cache. */
@@ -186,6 +193,16 @@ export async function moveAbout(transports: readonly Transport[], moves: number)
       });
     });
   }
+}
+
+/** Is on a channel from now on, by the client. */
+export function attend(channel: string, data: unknown): void {
+  here = presence(client!.channel(channel), data);
+}
+
+/** What those who are there say of themselves. */
+export function members(): unknown[] {
+  return here!.members.map(({ data }) => data);
 }
 
 export interface Fared {

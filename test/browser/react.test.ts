@@ -2,8 +2,10 @@ import { build } from "esbuild";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { memory } from "../../src/index.ts";
+import { demand } from "../support/http.ts";
 import { need } from "../support/need.ts";
 import { startServer, type TestServer } from "../support/start-server.ts";
+import { until } from "../support/until.ts";
 
 const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
@@ -12,7 +14,7 @@ const APP = `
   import { StrictMode, useState } from "react";
   import { createRoot } from "react-dom/client";
   import { connect } from "./src/client.ts";
-  import { ThroughlineProvider, useChannel, useConnection } from "./src/react.ts";
+  import { ThroughlineProvider, useChannel, useConnection, usePresence } from "./src/react.ts";
 
   function Lobby() {
     const { messages, state, gap, publish } = useChannel("chat/lobby", { from: "start", keep: 3 });
@@ -20,10 +22,16 @@ const APP = `
     window.publish = publish;
     return <main data-state={state} data-transport={connection.transport} data-gap={gap?.reason}>{messages.map((m) => m.data).join(" ")}</main>;
   }
+  function Here({ name }) {
+    const members = usePresence("chat/lobby", { name });
+    return <aside>{members.map(({ data }) => data.name).sort().join(" ")}</aside>;
+  }
   function App() {
     const [shown, show] = useState(true);
+    const [name, call] = useState(null);
     window.show = show;
-    return shown ? <Lobby /> : null;
+    window.call = call;
+    return <>{shown ? <Lobby /> : null}{name ? <Here name={name} /> : null}</>;
   }
   window.client = connect("/", { transport: "sse" });
   createRoot(document.body).render(<StrictMode><ThroughlineProvider client={window.client}><App /></ThroughlineProvider></StrictMode>);
@@ -102,5 +110,18 @@ describe("React", () => {
     await shows("mine");
     await page.evaluate("show(false)");
     await page.waitForFunction("client.transport === null || client.state === 'idle'");
+  });
+
+  test("[D9] a component is there while it is mounted, says what changes, and sees who else is, in StrictMode too", async () => {
+    await openApp();
+    const lobby = server.tl.channel("chat/lobby");
+    const names = async () => (await lobby.presence<{ name: string }>()).map(({ data }) => data.name).sort();
+    await page.evaluate('call("ada")');
+    await demand(`${server.url}/presence/chat/lobby`, { method: "POST", body: { client: "eve", data: { name: "eve" } } });
+    await page.locator("aside", { hasText: /^ada eve$/ }).waitFor({ timeout: 15_000 });
+    await page.evaluate('call("bea")');
+    await page.locator("aside", { hasText: /^bea eve$/ }).waitFor({ timeout: 15_000 });
+    await page.evaluate("call(null)");
+    await until("it has left", async () => String(await names()) === "eve");
   });
 });
