@@ -29,6 +29,26 @@ const text = fc.string({ unit: "grapheme" });
 const code = fc.constantFrom(...Object.keys(ERRORS));
 const type = <Name extends string>(one: Name) => fc.constant(one);
 
+/** Where a watcher of presence stands (§13). */
+export const standing = fc.oneof(
+  fc.constantFrom("", "0.0", "1.0", "-1.x", "0.0.x.1", "...."),
+  fc.tuple(fc.nat(), integer).map(([count, sum]) => `${count}.${sum.toString(36)}`),
+);
+
+/** What is said and asked about presence. */
+export const presenceAsked = fc.record(
+  {
+    client: fc.oneof({ weight: 4, arbitrary: fc.constantFrom("a", "b", "c") }, { weight: 1, arbitrary: text }),
+    data,
+    turn: fc.oneof(fc.nat(5), fc.constantFrom(-1, 2 ** 53 - 1)),
+    leave: fc.boolean(),
+    position: standing,
+    after: text,
+    wait: fc.constantFrom(0, 0.01, -1, 1),
+  },
+  { requiredKeys: [] },
+);
+
 export const clientFrame = fc.oneof(
   fc.record({ type: type("subscribe"), channel: name, id: integer, from }, { requiredKeys: ["type", "channel"] }),
   fc.record({ type: type("unsubscribe"), channel: name }),
@@ -38,6 +58,7 @@ export const clientFrame = fc.oneof(
   ),
   fc.record({ type: type("signal"), channel: name, event: text, data }),
   fc.record({ type: type("request"), channel: name, id: integer, name: text, data }),
+  fc.record({ type: type("request"), channel: fc.constantFrom("a", "x"), id: integer, name: type("$presence"), data: presenceAsked }),
   fc.record({ type: type("ping") }),
 );
 

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { clientFrame, from, name, position } from "./grammar.ts";
+import { clientFrame, from, name, position, presenceAsked, standing } from "./grammar.ts";
 
 /* Requests as the law spells them (PROTOCOL.md §4), as bytes in Latin-1: well-formed HTTP with anything in it, so that each must be answered. */
 
@@ -11,7 +11,7 @@ const channel = fc.oneof({ weight: 6, arbitrary: fc.constantFrom("chat/lobby", "
 const inPath = channel.map((one) => one.replace(/[^A-Za-z0-9/]/g, encodeURIComponent));
 const escaped = fc.oneof(fc.constantFrom("%2F", "%2e%2e", "%", "%zz", "%C3%A9", "%00", "%ff", "..", "//", "a%2Fb"), inPath);
 const word = fc.oneof(
-  fc.constantFrom("order", "message", "typing", "echo", "slow", "gap", "$x", ""),
+  fc.constantFrom("order", "message", "typing", "echo", "slow", "gap", "$x", "$presence", ""),
   fc.string({ unit: "grapheme", maxLength: 8 }),
 );
 const number = fc.oneof(fc.nat({ max: 1 }).map(String), fc.constantFrom("1e3", "-1", "", "x", "0.5"));
@@ -27,6 +27,8 @@ const query = fc
       event: word,
       name: word,
       lastEventId: vector,
+      position: standing,
+      after: word,
       channel,
     },
     { requiredKeys: [] },
@@ -36,11 +38,15 @@ const query = fc
 const path = fc.oneof(
   {
     weight: 6,
-    arbitrary: fc.tuple(fc.constantFrom("channels", "channels", "signals", "requests"), inPath).map(([room, one]) => `/${room}/${one}`),
+    arbitrary: fc
+      .tuple(fc.constantFrom("channels", "channels", "signals", "requests", "presence"), inPath)
+      .map(([room, one]) => `/${room}/${one}`),
   },
   {
     weight: 1,
-    arbitrary: fc.tuple(fc.constantFrom("channels", "signals", "requests", "nothing"), escaped).map(([room, one]) => `/${room}/${one}`),
+    arbitrary: fc
+      .tuple(fc.constantFrom("channels", "signals", "requests", "presence", "nothing"), escaped)
+      .map(([room, one]) => `/${room}/${one}`),
   },
   {
     weight: 3,
@@ -52,6 +58,7 @@ const target = fc.tuple(path, query).map(([one, asked]) => (one.includes("?") ||
 const json = fc.oneof(
   clientFrame.map((frame) => JSON.stringify(frame)),
   fc.array(clientFrame, { maxLength: 4 }).map((frames) => JSON.stringify(frames)),
+  presenceAsked.map((asked) => JSON.stringify(asked)),
   fc
     .array(fc.record({ name: channel, from: fc.oneof(from, word), id: fc.nat() }, { requiredKeys: ["name"] }), { maxLength: 4 })
     .map((channels) => JSON.stringify({ channels })),
