@@ -143,7 +143,8 @@ export class ServerChannel {
 
   /** Who is on the channel now, by whichever node. `tl.on("presence", …)` tells what changes. */
   async presence<T = unknown>(): Promise<PresentMember<T>[]> {
-    const gathering = await this.#hub.presence.gathering(this.name);
+    await this.#hub.open();
+    const gathering = this.#hub.presence.gathering(this.name);
     await gathering.settle();
     return Array.from(gathering.roster.members(), ({ user, client, data }) => ({ user, client, data: JSON.parse(data) }));
   }

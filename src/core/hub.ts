@@ -121,7 +121,6 @@ export class Hub {
     this.#readiness = new Readiness({ clock, secondsMax: limits.readySecondsMax, look: () => this.#look() });
     this.presence = new Presence({
       ...{ log: options.engine, clock, random: options.random, limits, gate: this.gate, flusher: this.#flusher },
-      open: () => this.open(),
       onChange: (channel, change) => this.#tellPresence(channel, change),
     });
   }

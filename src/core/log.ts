@@ -90,7 +90,7 @@ export interface LogContext {
   readonly warn: (sentence: string) => void;
 }
 
-/** A signal or a request on its way between nodes. */
+/** A signal, or something about who is there, on its way between nodes. */
 export interface Notice {
   readonly channel: string;
   readonly body: string;

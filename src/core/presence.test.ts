@@ -77,10 +77,12 @@ function world(limits: Partial<Limits> = {}) {
   const bus = new Bus();
   let nodes = 0;
 
-  async function settled<T>(promise: Promise<T>): Promise<T> {
-    promise.catch(() => undefined);
+  /** Does it, and lets happen at once whatever follows from it. */
+  async function act<T>(hub: Hub, deed: () => T): Promise<T> {
+    await hub.open();
+    const done = deed();
     await clock.advanceAsync(5);
-    return promise;
+    return done;
   }
 
   function node(alone = false, options: { authorize?: (question: { action: string; identity: Identity }) => boolean } = {}): Node {
@@ -93,10 +95,10 @@ function world(limits: Partial<Limits> = {}) {
       hub,
       log,
       told: () => told.splice(0),
-      enter: (client, data, turn, identity = ADA) => settled(hub.presence.enter(identity, LOBBY, { client, data, turn })),
-      leave: (client, turn) => settled(hub.presence.leave(ADA, LOBBY, { client, turn })),
+      enter: (client, data, turn, identity = ADA) => act(hub, () => hub.presence.enter(identity, LOBBY, { client, data, turn })),
+      leave: (client, turn) => act(hub, () => hub.presence.leave(ADA, LOBBY, { client, turn })),
       async who() {
-        const gathering = await settled(hub.presence.gathering(LOBBY));
+        const gathering = await act(hub, () => hub.presence.gathering(LOBBY));
         return Array.from(gathering.roster.members(), ({ client, data }) => `${client} ${data}`).sort();
       },
       kill() {
@@ -189,7 +191,7 @@ describe("A member", () => {
     expect(await codeOf(crowded.enter("y", "1"))).toBe("overloaded");
     const wide = world({ presenceChannelsMax: 1 }).node(true);
     await wide.enter("x", "1");
-    expect(await codeOf(wide.hub.presence.gathering("other"))).toBe("overloaded");
+    expect(await codeOf((async () => wide.hub.presence.gathering("other"))())).toBe("overloaded");
   });
 });
 
@@ -252,7 +254,8 @@ describe("Members of several nodes", () => {
   test("[D9] a node that comes late learns of everyone, however many they are", async () => {
     const { clock, node } = world();
     const a = node();
-    for (let n = 0; n < 1_000; n++) void a.hub.presence.enter(ADA, LOBBY, { client: `c${n}`, data: "1" });
+    await a.hub.open();
+    for (let n = 0; n < 1_000; n++) a.hub.presence.enter(ADA, LOBBY, { client: `c${n}`, data: "1" });
     await clock.advanceAsync(100);
     const b = node();
     await b.who();
@@ -267,7 +270,8 @@ describe("Members of several nodes", () => {
     await a.enter("x", "1");
     const seen: number[] = [];
     const look = async () => {
-      const gathering = await b.hub.presence.gathering(LOBBY);
+      await b.hub.open();
+      const gathering = b.hub.presence.gathering(LOBBY);
       await gathering.settle();
       seen.push(gathering.roster.count);
     };
@@ -358,8 +362,9 @@ describe("Members of several nodes", () => {
   test("a channel with 10,000 members on another node costs a change one notice, and a quiet heartbeat two small ones", async () => {
     const { bus, clock, node } = world();
     const [a, b] = [node(), node()];
-    for (let n = 0; n < 10_000; n++) void a.hub.presence.enter(ADA, LOBBY, { client: `c${n}`, data: "1", turn: 1 });
-    void b.hub.presence.gathering(LOBBY);
+    for (const one of [a, b]) await one.hub.open();
+    for (let n = 0; n < 10_000; n++) a.hub.presence.enter(ADA, LOBBY, { client: `c${n}`, data: "1", turn: 1 });
+    b.hub.presence.gathering(LOBBY);
     await clock.advanceAsync(2_000);
     expect(await b.who()).toHaveLength(10_000);
     bus.said.length = 0;

@@ -17,7 +17,6 @@ export interface PresenceContext {
   readonly limits: Limits;
   readonly gate: Gate;
   readonly flusher: Flusher;
-  readonly open: () => Promise<void>;
   readonly onChange: (channel: string, change: PresenceChange) => void;
 }
 
@@ -81,15 +80,20 @@ export class Presence {
     return this.#places.size;
   }
 
-  /** The channel's members, for whoever was allowed to know. */
-  async gathering(channel: string): Promise<Gathering> {
-    await this.#context.open();
-    return this.#gathering(channel);
+  /** The channel's members, for whoever was allowed to know. The engine is open. */
+  gathering(channel: string): Gathering {
+    if (this.#isClosed) throw new ThroughlineError("restart", "The server is stopping. Come back in a moment.", { retryAfterMs: 1_000 });
+    let gathering = this.#gatherings.get(channel);
+    if (gathering === undefined) gathering = this.#begin(channel);
+    this.#resting.get(gathering)?.();
+    this.#resting.delete(gathering);
+    if (gathering.isIdle) this.#rest(gathering);
+    return gathering;
   }
 
-  /** It lives, and is on the channel. Whoever calls this has asked the gate. */
-  async enter(identity: Identity, channel: string, { client, data, turn }: Entrance): Promise<{ place: Place; isLate: boolean }> {
-    const gathering = await this.gathering(channel);
+  /** It lives, and is on the channel. Whoever calls this has asked the gate, and opened the engine. */
+  enter(identity: Identity, channel: string, { client, data, turn }: Entrance): { place: Place; isLate: boolean } {
+    const gathering = this.gathering(channel);
     const key = keyOf({ user: identity.id, client });
     const known = this.#places.get(placeOf(channel, key));
     const shown = gathering.roster.get(key);
@@ -108,8 +112,8 @@ export class Presence {
   }
 
   /** It says that it goes. */
-  async leave(identity: Identity, channel: string, { client, turn }: Entrance): Promise<void> {
-    const gathering = await this.gathering(channel);
+  leave(identity: Identity, channel: string, { client, turn }: Entrance): void {
+    const gathering = this.gathering(channel);
     const key = keyOf({ user: identity.id, client });
     const known = this.#places.get(placeOf(channel, key));
     const last = Math.max(known?.turn ?? 0, gathering.roster.get(key)?.turn ?? 0);
@@ -254,16 +258,6 @@ export class Presence {
         this.#end(place);
       }
     });
-  }
-
-  #gathering(channel: string): Gathering {
-    if (this.#isClosed) throw new ThroughlineError("restart", "The server is stopping. Come back in a moment.", { retryAfterMs: 1_000 });
-    let gathering = this.#gatherings.get(channel);
-    if (gathering === undefined) gathering = this.#begin(channel);
-    this.#resting.get(gathering)?.();
-    this.#resting.delete(gathering);
-    if (gathering.isIdle) this.#rest(gathering);
-    return gathering;
   }
 
   #begin(channel: string): Gathering {

@@ -1,6 +1,6 @@
 import type { Gathering, Watcher } from "../core/gathering.ts";
 import type { Hub } from "../core/hub.ts";
-import type { Action, Identity } from "../core/identity.ts";
+import type { Action } from "../core/identity.ts";
 import type { Place } from "../core/presence.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { Limits } from "../protocol/limits.ts";
@@ -60,19 +60,16 @@ export async function attend(
   let about = `"channel":${JSON.stringify(channel)},"leaseSeconds":${hub.presence.leaseMs / 1_000}`;
   if (client !== undefined) {
     const entrance = { client: checkClient(client), data: readData(ownField(body, "data"), hub.limits), turn: wanted.turn };
-    await permit(hub, identity, "presence", channel);
-    refuseRevoked(hub, identity, asked);
-    if (leave) await hub.presence.leave(identity, channel, entrance);
+    await permit({ hub, identity, asked }, "presence", channel);
+    if (leave) hub.presence.leave(identity, channel, entrance);
     else {
-      const { place, isLate } = await hub.presence.enter(identity, channel, entrance);
+      const { place, isLate } = hub.presence.enter(identity, channel, entrance);
       onPlace(place);
       if (isLate) about += `,"late":${place.turn}`;
     }
   }
   if (leave || (client !== undefined && wanted.position === undefined)) return `{${about}}`;
-  await permit(hub, identity, "watch", channel);
-  refuseRevoked(hub, identity, asked);
-  const gathering = await hub.presence.gathering(channel);
+  const gathering = await admitWatcher({ hub, identity, asked }, channel);
   return `{${about},${await report(hub, gathering, wanted, wait)}}`;
 }
 
@@ -100,12 +97,9 @@ export async function getPresencePage(call: Call): Promise<void> {
 
 /** GET /presence/{name} as an event stream: the members, and every change, for as long as somebody reads. */
 export async function streamPresence(call: Call): Promise<void> {
-  const { hub, exchange, identity, asked, headers, channel } = call;
-  await permit(hub, identity, "watch", channel);
-  refuseRevoked(hub, identity, asked);
+  const { exchange, headers, channel } = call;
+  const gathering = await admitWatcher(call, channel);
   if (!admits(call)) return;
-  const gathering = await hub.presence.gathering(channel);
-  await gathering.settle();
   const stream = new PresenceStream(call, gathering);
   if (stream.open(exchange, varied(headers))) stream.begin(lastEventId(exchange));
   else stream.closed();
@@ -142,24 +136,31 @@ async function report(hub: Hub, gathering: Gathering, { position = "", after, wa
   const youngMs = hub.presence.youngMs(gathering);
   const young = youngMs === 0 ? "" : `,"youngSeconds":${Math.ceil(youngMs / 100) / 10}`;
   if (changes !== null) return `"position":"${roster.position}","count":${roster.count},"changes":${changesJson(changes)}${young}`;
-  await gathering.settle();
   const page = roster.page(after);
   const more = page.more === null ? "" : `,"more":${JSON.stringify(page.more)}`;
   return `"position":"${page.position}","count":${page.count},"members":${membersJson(page.members)}${more}${young}`;
 }
 
-/** Asks the gate, and again if there was a review while it thought. */
-async function permit(hub: Hub, identity: Identity, action: Action, channel: string): Promise<void> {
-  for (let asked = -1; asked < 0 || hub.gate.isOvertaken(asked); ) {
-    asked = hub.gate.changes;
+/** Asks the gate, and again if there was a review meanwhile: nothing stands between its answer and what is done then. */
+async function permit({ hub, identity, asked }: Caller, action: Action, channel: string, ready = () => hub.open()): Promise<void> {
+  for (let changes = -1; changes < 0 || hub.gate.isOvertaken(changes); ) {
+    changes = hub.gate.changes;
     await hub.gate.authorize(identity, action, channel);
+    await ready();
   }
-}
-
-/** It may have been revoked on its way here. */
-function refuseRevoked(hub: Hub, identity: Identity, asked: number): void {
+  // It may have been revoked on its way here
   const refused = hub.gate.refusal(identity, asked);
   if (refused !== null) throw refused;
+}
+
+/** The channel's members, for one who may watch, once other nodes have had time to say whom they have. */
+async function admitWatcher(caller: Caller, channel: string): Promise<Gathering> {
+  const { hub } = caller;
+  await permit(caller, "watch", channel, async () => {
+    await hub.open();
+    await hub.presence.gathering(channel).settle();
+  });
+  return hub.presence.gathering(channel);
 }
 
 function checkClient(client: string): string {

@@ -78,6 +78,7 @@ describe("Presence on two nodes with one Redis", () => {
     await using town = new Town(server, prefix);
     const [a, b] = [await town.node(), await town.node()];
     const ada = town.guest(a, "ada");
+    await ada.seen("ada");
     const eve = town.guest(b, "eve", "sse");
     await ada.seen("ada", "eve");
     await eve.seen("ada", "eve");
@@ -93,6 +94,7 @@ describe("Presence on two nodes with one Redis", () => {
     await using town = new Town(server, prefix);
     const [a, b] = [await town.node(), await town.node()];
     const ada = town.guest(a, "ada");
+    await ada.seen("ada");
     const eve = town.guest(b, "eve");
     await ada.seen("ada", "eve");
     eve.close();
@@ -126,6 +128,7 @@ describe("Presence on two nodes with one Redis", () => {
     await using town = new Town(server, "t:");
     const [a, b] = [await town.node(), await town.node()];
     const ada = town.guest(a, "ada");
+    await ada.seen("ada");
     const eve = town.guest(b, "eve");
     await ada.seen("ada", "eve");
     await eve.seen("ada", "eve");

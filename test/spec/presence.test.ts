@@ -1,4 +1,5 @@
 import { describe, expect } from "vitest";
+import type { Question } from "../../src/index.ts";
 import { demand } from "../support/http.ts";
 import { type Arrival, Guest, WatchReader } from "../support/presence.ts";
 import { SocketReader } from "../support/raw-socket.ts";
@@ -43,6 +44,7 @@ describe("Presence", () => {
 
   promise("[D9] a client that vanishes has left within two heartbeats", { ...CLIENTS, ...QUICK, on: "one" }, async (stage) => {
     const ada = guest(stage, { data: "ada", over: "websocket" });
+    await ada.seen("ada");
     const eve = guest(stage, { data: "eve" });
     await ada.seen("ada", "eve");
     eve.close();
@@ -73,11 +75,12 @@ describe("Presence", () => {
       await eve.here.update(transport);
       await ada.seen("ada", transport);
     }
-    expect(ada.told.filter((one) => !one.startsWith("update"))).toEqual(['join "ada"', 'join "eve"']);
+    expect(ada.told.filter((one) => !one.startsWith("update")).sort()).toEqual(['join "ada"', 'join "eve"']);
   });
 
   promise("[D9] a server that restarts is no leaving for those who come back", CLIENTS, async (stage) => {
     const ada = guest(stage, { data: "ada", over: "websocket" });
+    await ada.seen("ada");
     guest(stage, { data: "eve" });
     await ada.seen("ada", "eve");
     await stage.server.restart();
@@ -92,6 +95,7 @@ describe("Presence", () => {
     { ...CLIENTS, ...QUICK, on: "one" },
     async (stage) => {
       const ada = guest(stage, { data: "ada" });
+      await ada.seen("ada");
       const eve = guest(stage, { data: "eve" });
       await ada.seen("ada", "eve");
       eve.close();
@@ -291,6 +295,7 @@ describe("Presence", () => {
     { ...CLIENTS, on: "one", authenticate: byToken },
     async (stage) => {
       const ada = guest(stage, { data: "ada", token: "ada", over: "websocket" });
+      await ada.seen("ada");
       const eve = guest(stage, { data: "eve", token: "eve" });
       await ada.seen("ada", "eve");
       stage.server.tl.revoke("eve");
@@ -326,6 +331,7 @@ describe("Presence", () => {
       const { server, keep } = stage;
       for (const id of ["ada", "eve"]) allowed.add(id);
       const ada = guest(stage, { data: "ada", token: "ada" });
+      await ada.seen("ada");
       const eve = guest(stage, { data: "eve", token: "eve" });
       const stream = keep(await new WatchReader().open(server.url + PATH, { token: "eve" }));
       await ada.seen("ada", "eve");
@@ -338,6 +344,26 @@ describe("Presence", () => {
       expect([stream.events.at(-1)?.data["code"], eve.errors]).toEqual(["revoked", [expect.stringMatching(/revoked|forbidden/)]]);
     },
   );
+
+  for (const action of ["presence", "watch"] as const) {
+    promise(
+      `[D8] who was on the way to ${action} during a review is asked about again, and is refused if it is refused now`,
+      { over: "one", on: "one", authenticate: byToken, authorize: (question) => question.action !== action || slow(question) },
+      async ({ server }) => {
+        const coming = ask(server.url, action === "presence" ? { client: "a" } : { position: "" }, server.url);
+        coming.catch(() => undefined);
+        await until("it is asked about", () => answers.has(server.url));
+        const first = answers.get(server.url)!;
+        answers.delete(server.url);
+        await server.tl.review();
+        first(true);
+        await until("it is asked about again", () => answers.has(server.url));
+        answers.get(server.url)!(false);
+        await expect(coming).rejects.toMatchObject({ code: "forbidden" });
+        expect(await server.tl.channel(LOBBY).presence()).toEqual([]);
+      },
+    );
+  }
 
   promise(
     "a watcher that does not read holds nothing up and nothing back, and when it reads again sees what is",
@@ -392,5 +418,12 @@ describe("Presence", () => {
 });
 
 const allowed = new Set<string>();
+/** What answers a question that waits, by the identity that it is about. */
+const answers = new Map<string, (isAllowed: boolean) => void>();
+
+function slow({ identity }: Question): Promise<boolean> {
+  return new Promise((resolve) => answers.set(identity.id, resolve));
+}
+
 const PADDING = "x".repeat(3_000);
 const SINK_BYTES_MAX = 262_144;
