@@ -17,10 +17,23 @@ export class Bus {
   isAway = false;
   /** Of every so many notices one is lost. */
   loses = Number.POSITIVE_INFINITY;
+  /** How many milliseconds one is under way: where they differ, notices overtake each other. */
+  delayMs: () => number = () => 0;
+  readonly #clock: HandClock;
+
+  constructor(clock: HandClock) {
+    this.#clock = clock;
+  }
 
   carry(from: BusLog, notice: Notice): void {
     this.said.push(notice);
     if (this.isAway || this.said.length % this.loses === 0) return;
+    const delayMs = this.delayMs();
+    if (delayMs === 0) this.#deliver(from, notice);
+    else this.#clock.after(delayMs, () => this.#deliver(from, notice));
+  }
+
+  #deliver(from: BusLog, notice: Notice): void {
     for (const { node, listener } of this.ends) if (node !== from && node.isFollowed(notice.channel)) listener(notice);
   }
 }
@@ -72,7 +85,7 @@ export interface Node {
 
 export function world(limits: Partial<Limits> = {}) {
   const clock = handClock();
-  const bus = new Bus();
+  const bus = new Bus(clock);
   let nodes = 0;
 
   /** Does it, and lets happen at once whatever follows from it. */
