@@ -52,7 +52,8 @@ const LEASE_SECONDS = 30;
 
 /**
  * Is on a channel with `data`, or without it only watches, until `leave()`. One question goes round: I am here, I know so much, what is new? It renews the lease
- * of this tab, waits at the server for news, and goes over whatever carries the channel: so a switch or a reconnect is no leaving.
+ * of this tab, waits at the server for news, and goes over whatever carries the channel: so a switch or a reconnect is no leaving. While that is no WebSocket, it
+ * is a request that hangs, for each channel; of those a browser has six at a time to a server that speaks HTTP/1.1.
  *
  * @example
  * using here = presence(client.channel("chat/lobby"), { name: "Ada" });

@@ -17,19 +17,26 @@ export function createPresenceStore<Data>(channel: Channel): PresenceStore<Data>
   let here: Presence<Data> | undefined;
   let own: Data | undefined;
 
+  function begin(): void {
+    here = presence<Data>(channel, own);
+    here.on("change", () => {
+      for (const listener of listeners) listener();
+    });
+  }
+
   return {
     say(data) {
       own = data;
-      if (data !== undefined) here?.update(data).catch(() => undefined);
+      if (here === undefined) return;
+      if (data !== undefined) here.update(data).catch(() => undefined);
+      else {
+        here.leave();
+        begin();
+      }
     },
     subscribe(changed) {
       listeners.add(changed);
-      if (here === undefined) {
-        here = presence<Data>(channel, own);
-        here.on("change", () => {
-          for (const listener of listeners) listener();
-        });
-      }
+      if (here === undefined) begin();
       return () => {
         listeners.delete(changed);
         if (listeners.size > 0) return;
