@@ -78,7 +78,7 @@ describe("Presence", () => {
     expect(ada.told.filter((one) => !one.startsWith("update")).sort()).toEqual(['join "ada"', 'join "eve"']);
   });
 
-  promise("[D9] a server that restarts is no leaving for those who come back", CLIENTS, async (stage) => {
+  promise("[D9] a server that restarts is no leaving for those who come back", { ...CLIENTS, atOnce: true }, async (stage) => {
     const ada = guest(stage, { data: "ada", over: "websocket" });
     await ada.seen("ada");
     guest(stage, { data: "eve" });
