@@ -61,6 +61,30 @@ describe("Presence", () => {
     expect((await next()).body.client).toBe("me");
   });
 
+  test("asks at ease a server that answers at once and brings nothing new, or everyone each time", async () => {
+    for (const again of [{ changes: [] }, { changes: undefined, members: [] }, { leaseSeconds: "x" }]) {
+      const { clock, next, count } = stage("ada");
+      let asked = 0;
+      for (let second = 0; second < 60; second++) {
+        for (; count() > 0; asked++) (await next()).answer(again);
+        await clock.advanceAsync(1_000);
+      }
+      expect(asked).toBeLessThan(20);
+    }
+  });
+
+  test("asks at once again when there was news, or nothing for as long as it may take", async () => {
+    const { clock, next, count } = stage("ada");
+    (await next()).answer({ changes: [{ change: "join", user: "", client: "you", data: 1, tag: 71 }] });
+    for (let round = 0; round < 5; round++) {
+      const waiting = await next();
+      await clock.advanceAsync(10_000);
+      expect(count()).toBe(0);
+      waiting.answer();
+    }
+    await next();
+  });
+
   test("ends with what cannot be helped", async () => {
     const { clock, errors, next, count } = stage("ada");
     (await next()).fail("forbidden");

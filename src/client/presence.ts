@@ -91,11 +91,14 @@ export function presence<Data = unknown>(channel: Channel, data?: Data, options:
   }
 
   async function stay(): Promise<void> {
-    while (!life.signal.aborted) {
+    for (let vain = 0; !life.signal.aborted; ) {
+      const askedMs = clock.elapsed();
       const answer = await insist(() => (watch ? { ...roll.place(), wait: leaseSeconds / 3 } : {}));
-      leaseSeconds = answer.leaseSeconds;
-      if (watch) roll.take(answer);
-      else await pause(clock, (leaseSeconds / 3) * 1_000, life.signal);
+      if (answer.leaseSeconds > 0) leaseSeconds = answer.leaseSeconds;
+      if (!watch) await pause(clock, (leaseSeconds / 3) * 1_000, life.signal);
+      // Half of what it was given to wait. A server that gives the same at once must not be asked in a hot loop
+      else if (roll.take(answer) || clock.elapsed() - askedMs > leaseSeconds * 166) vain = 0;
+      else await pause(clock, backoff(vain++, CLIENT_LIMITS, random()), life.signal);
     }
   }
 

@@ -35,7 +35,8 @@ export interface Roll<Data> {
   readonly members: readonly Member<Data>[];
   /** What to ask next. */
   place(): { readonly position: string; readonly after?: string };
-  take(answer: PresenceAnswer<Data>): void;
+  /** True if it brought something, or more is to come. */
+  take(answer: PresenceAnswer<Data>): boolean;
   end(): void;
 }
 
@@ -56,7 +57,7 @@ export function createRoll<Data>(clock: ClientClock, emit: Emit): Roll<Data> {
   let list: readonly Member<Data>[] = [];
   let cancel: Cancel | undefined;
 
-  function take({ members, more, changes, youngSeconds, position }: PresenceAnswer<Data>): void {
+  function take({ members, more, changes, youngSeconds, position }: PresenceAnswer<Data>): boolean {
     let changed = false;
     const tell = (name: "join" | "update" | "leave", one: Told<Data>): void => {
       changed = true;
@@ -100,6 +101,7 @@ export function createRoll<Data>(clock: ClientClock, emit: Emit): Roll<Data> {
       }
     }
     show();
+    return changed || !!more;
 
     function show(): void {
       if (!changed) return;
