@@ -308,6 +308,28 @@ describe("Presence", () => {
   );
 
   promise(
+    "[D8] [D9] an identity that expires and comes back with a fresh token has never left",
+    {
+      ...CLIENTS,
+      on: "one",
+      atOnce: true,
+      authenticate: ({ token }) => ({ id: String(token), ...(token === "eve" && { expiresAt: Date.now() + 700 }) }),
+    },
+    async (stage) => {
+      const ada = guest(stage, { data: "ada", token: "ada", over: "websocket" });
+      await ada.seen("ada");
+      const eve = guest(stage, { data: "eve", token: "eve" });
+      await ada.seen("ada", "eve");
+      const began = performance.now();
+      for (let round = 1; performance.now() - began < 2_500; round++) {
+        await eve.here.update(round);
+        await ada.seen("ada", round);
+      }
+      expect(ada.told.filter((one) => !one.startsWith("update"))).toEqual(['join "ada"', 'join "eve"']);
+    },
+  );
+
+  promise(
     "[D8] who may be there and not watch, or watch and not be there, does the one and not the other",
     {
       ...CLIENTS,
