@@ -10,8 +10,9 @@ export {
 export { type Counts, Throughline, type ThroughlineOptions, throughline } from "./adapters/throughline.ts";
 export type { Connection, TransportName } from "./core/connection.ts";
 export type { Handler, HandlerInput } from "./core/handlers.ts";
-export type { HubEvents, Receipt } from "./core/hub.ts";
+export type { Receipt } from "./core/hub.ts";
 export type { Action, Authenticate, Authorize, Credentials, Identity, Question } from "./core/identity.ts";
+export type { HubEvents } from "./core/listeners.ts";
 export type { Log, Retention } from "./core/log.ts";
 export { memory } from "./engines/memory/memory.ts";
 export { type ErrorCode, ThroughlineError } from "./protocol/error.ts";

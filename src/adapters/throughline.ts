@@ -1,7 +1,8 @@
 import type { Connection, TransportName } from "../core/connection.ts";
 import type { Handler } from "../core/handlers.ts";
-import { Hub, type HubEvents } from "../core/hub.ts";
+import { Hub } from "../core/hub.ts";
 import type { Authenticate, Authorize } from "../core/identity.ts";
+import type { HubEvents } from "../core/listeners.ts";
 import type { Log, Retention } from "../core/log.ts";
 import { memory } from "../engines/memory/memory.ts";
 import { checkChannelName } from "../protocol/channel-name.ts";

@@ -14,6 +14,7 @@ import { Handlers } from "./handlers.ts";
 import { type History, type HistoryQuery, readHistory } from "./history.ts";
 import type { Authenticate, Authorize, Identity } from "./identity.ts";
 import { Inlet } from "./inlet.ts";
+import { type HubEvents, Listeners } from "./listeners.ts";
 import type { Appended, Draft, Log, Retention } from "./log.ts";
 import type { Outlet } from "./outlet.ts";
 import { Presence } from "./presence.ts";
@@ -55,18 +56,6 @@ export interface Receipt {
   readonly duplicate: boolean;
 }
 
-/** What the hub tells an application that asked by `on`. */
-export interface HubEvents {
-  connect: Connection;
-  disconnect: Connection;
-  publish: { readonly channel: string; readonly event: string; readonly position: string; readonly identity: Identity };
-  presence: {
-    readonly channel: string;
-    readonly change: PresenceChange["type"];
-    readonly member: { readonly user: string; readonly client: string; readonly data: unknown };
-  };
-}
-
 /** How long a channel without readers goes on following its log: someone who reloads a page comes back to a warm one. */
 const LINGER_MS = 5_000;
 /** A stopping server asks its readers to come back within this time, each at its own moment. */
@@ -91,7 +80,7 @@ export class Hub {
   /** Those whose last reader has gone, not long ago. */
   readonly #lingering = new Map<Channel, Cancel>();
   readonly #inlets = new Map<string, Inlet>();
-  readonly #listeners = new Map<keyof HubEvents, Set<(detail: never) => void>>();
+  readonly #listeners: Listeners;
   #opening: Promise<void> | null = null;
   #isOpen = false;
   #closing: Promise<void> | null = null;
@@ -115,6 +104,7 @@ export class Hub {
       revocationsMax: limits.revocationsMax,
     });
     this.connections = new Connections(clock, limits, this.gate);
+    this.#listeners = new Listeners(warn);
     this.handlers = new Handlers(clock, limits.requestSecondsMax, warn);
     this.#flusher = new Flusher(clock, options.onSlice);
     this.#turns = new Turns(clock, () => this.#flusher.isLive());
@@ -162,7 +152,7 @@ export class Hub {
     const appended = await this.#append(channel, draft);
     const receipt = this.#receipt(channel, appended);
     if (appended.type === "stored" && this.#listeners.has("publish")) {
-      this.emit("publish", { channel, event: draft.event, position: receipt.position, identity });
+      this.#listeners.emit("publish", { channel, event: draft.event, position: receipt.position, identity });
     }
     return receipt;
   }
@@ -222,27 +212,9 @@ export class Hub {
     await this.#inlet(checkChannelName(channel, this.limits)).remove();
   }
 
+  /** Tells an application what happens. */
   on<Name extends keyof HubEvents>(name: Name, listener: (detail: HubEvents[Name]) => void): () => void {
-    let listeners = this.#listeners.get(name);
-    if (listeners === undefined) {
-      listeners = new Set();
-      this.#listeners.set(name, listeners);
-    }
-    listeners.add(listener);
-    return () => {
-      listeners.delete(listener);
-      if (listeners.size === 0) this.#listeners.delete(name);
-    };
-  }
-
-  emit<Name extends keyof HubEvents>(name: Name, detail: HubEvents[Name]): void {
-    for (const listener of this.#listeners.get(name) ?? []) {
-      try {
-        (listener as (detail: HubEvents[Name]) => void)(detail);
-      } catch (error) {
-        this.#options.warn(`A listener of ${name} threw: ${String(error)}`);
-      }
-    }
+    return this.#listeners.on(name, listener);
   }
 
   /** Ends every pipe of an identity, and its presence. */
@@ -262,11 +234,11 @@ export class Hub {
 
   /** A pipe is open. `leave` undoes it. */
   enter(connection: Connection): void {
-    if (this.connections.add(connection)) this.emit("connect", connection);
+    if (this.connections.add(connection)) this.#listeners.emit("connect", connection);
   }
 
   leave(connection: Connection): void {
-    if (this.connections.remove(connection)) this.emit("disconnect", connection);
+    if (this.connections.remove(connection)) this.#listeners.emit("disconnect", connection);
   }
 
   /** Says goodbye to every pipe, stores what is in flight, closes the engine. */
@@ -302,7 +274,7 @@ export class Hub {
 
   #tellPresence(channel: string, { type, member: { user, client, data } }: PresenceChange): void {
     if (!this.#listeners.has("presence")) return;
-    this.emit("presence", { channel, change: type, member: { user, client, data: JSON.parse(data) } });
+    this.#listeners.emit("presence", { channel, change: type, member: { user, client, data: JSON.parse(data) } });
   }
 
   async #close(): Promise<void> {
