@@ -1,0 +1,59 @@
+import { Refused } from "./failure.ts";
+import type { JetStream, StreamInfo } from "./jetstream.ts";
+import type { Places } from "./places.ts";
+
+const NAME_IN_USE = 10058;
+const NO_STREAM = 10059;
+
+/** What all streams have in common: they keep what they have, and refuse what they have no room for. */
+const KEEPING = { retention: "limits", discard: "new", max_msgs: -1, max_bytes: -1, max_age: 0, allow_rollup_hdrs: false };
+
+/** Makes the streams that are not there yet, and gives those of the logs as they are. The one of the fence may be refused: null. */
+export async function openStreams(
+  js: JetStream,
+  places: Places,
+  replicas: number,
+): Promise<{ readonly logs: readonly StreamInfo[]; readonly fence: StreamInfo | null }> {
+  const logs: StreamInfo[] = [];
+  for (const { name, log, keys, told } of places.streams) {
+    const config = {
+      ...KEEPING,
+      name,
+      subjects: [log, keys],
+      storage: "file",
+      num_replicas: replicas,
+      republish: { src: log, dest: told },
+    };
+    logs.push(await openStream(js, config));
+  }
+  const { name, subject, sweep } = places.fence;
+  const config = {
+    ...KEEPING,
+    name,
+    subjects: [subject, sweep],
+    storage: "memory",
+    num_replicas: replicas,
+    discard: "old",
+    max_msgs_per_subject: 1,
+  };
+  const fence = await openStream(js, config).catch((error) => {
+    if (error instanceof Refused) return null;
+    throw error;
+  });
+  return { logs, fence };
+}
+
+async function openStream(js: JetStream, config: { readonly name: string }): Promise<StreamInfo> {
+  try {
+    return await js.info(config.name);
+  } catch (error) {
+    if (!(error instanceof Refused) || error.number !== NO_STREAM) throw error;
+  }
+  try {
+    return await js.create(config);
+  } catch (error) {
+    // another node has made it meanwhile, or an operator as he likes it
+    if (error instanceof Refused && error.number === NAME_IN_USE) return js.info(config.name);
+    throw error;
+  }
+}

@@ -1,0 +1,133 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnect } from "../../src/nats.ts";
+import { need } from "./need.ts";
+
+const STARTING_MS_MAX = 10_000;
+
+export interface NatsSettings {
+  /** Further lines of its configuration. */
+  readonly lines?: readonly string[];
+}
+
+/** A nats-server of a test's own, on a port and in a directory of its own, with JetStream. */
+export class NatsServer {
+  readonly #directory = mkdtempSync(join(tmpdir(), "throughline-nats-"));
+  readonly #lines: readonly string[];
+  #port = -1;
+  #child: ChildProcess | null = null;
+  #connection: Promise<NatsConnection> | null = null;
+
+  constructor({ lines = [] }: NatsSettings = {}) {
+    this.#lines = lines;
+    this.start();
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  get url(): string {
+    return `nats://127.0.0.1:${this.port}`;
+  }
+
+  get connect(): NatsConnect {
+    return connectTo(this);
+  }
+
+  /** To ask it as an operator does. */
+  async ask<Answer>(what: string, body: object = {}): Promise<Answer> {
+    this.#connection ??= connect({ servers: `127.0.0.1:${this.port}`, maxReconnectAttempts: -1, reconnectTimeWait: 20 });
+    return (await (await this.#connection).request(`$JS.API.${what}`, JSON.stringify(body), { timeout: 5_000 })).json();
+  }
+
+  /** Starts it, or starts it again with what it has kept, and returns once it listens. */
+  start(): void {
+    const config = join(this.#directory, "nats.conf");
+    const lines = [
+      ...[`listen: 127.0.0.1:${this.#port}`, `pid_file: "${join(this.#directory, "pid")}"`, `ports_file_dir: "${this.#directory}"`],
+      ...["max_payload: 4MB", `jetstream { store_dir: "${join(this.#directory, "store")}", max_mem: 64MB, max_file: 4GB }`, ...this.#lines],
+    ];
+    writeFileSync(config, lines.join("\n"));
+    const child = spawn(need("nats-server"), ["-c", config], { stdio: "ignore" });
+    this.#child = child;
+    const deadline = performance.now() + STARTING_MS_MAX;
+    const pause = new Int32Array(new SharedArrayBuffer(4));
+    for (let port = 0; port === 0; port = this.#readPort(child.pid)) {
+      if (performance.now() > deadline) throw new Error("nats-server does not listen.");
+      Atomics.wait(pause, 0, 0, 5);
+    }
+  }
+
+  /** Ends it as a crash does; what it has written stays. */
+  async kill(signal: "SIGKILL" | "SIGTERM" = "SIGKILL"): Promise<void> {
+    const child = this.#child;
+    this.#child = null;
+    if (child === null) return;
+    const ended = once(child, "exit");
+    child.kill("SIGCONT");
+    child.kill(signal);
+    await ended;
+  }
+
+  /** Throws away what it has stored, while it is ended. */
+  wipe(): void {
+    rmSync(join(this.#directory, "store"), { recursive: true, force: true });
+  }
+
+  get store(): string {
+    return join(this.#directory, "store");
+  }
+
+  /** It stands still, and nobody is told. */
+  freeze(): void {
+    this.#child?.kill("SIGSTOP");
+  }
+
+  thaw(): void {
+    this.#child?.kill("SIGCONT");
+  }
+
+  async stop(): Promise<void> {
+    await (await this.#connection)?.close();
+    await this.kill();
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  /** It writes where it listens once it does; 0 until then. */
+  #readPort(pid: number | undefined): number {
+    try {
+      const { nats } = JSON.parse(readFileSync(join(this.#directory, `nats-server_${pid}.ports`), "utf8"));
+      this.#port = Number(new URL(nats[0]).port);
+      return this.#port;
+    } catch {
+      return 0;
+    }
+  }
+}
+
+export function connectTo({ port }: { readonly port: number }): NatsConnect {
+  return () => connect({ servers: `127.0.0.1:${port}` });
+}
+
+let shared: NatsServer | null = null;
+let prefixes = 0;
+
+/** One nats-server for all tests of a file, each of which brings a prefix of its own. `stopSharedNats` ends it. */
+export function sharedNats(): { readonly server: NatsServer; readonly prefix: string } {
+  shared ??= new NatsServer();
+  return { server: shared, prefix: `test-${++prefixes}` };
+}
+
+export async function stopSharedNats(): Promise<void> {
+  await shared?.stop();
+  shared = null;
+}
