@@ -3,11 +3,17 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { connect, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
 import type { NatsConnect } from "../../src/nats.ts";
 import { need } from "./need.ts";
 
 const STARTING_MS_MAX = 10_000;
+
+interface Message {
+  readonly subject: string;
+  readonly hdrs: string;
+  readonly data?: string;
+}
 
 export interface NatsSettings {
   /** Further lines of its configuration. */
@@ -19,6 +25,7 @@ export class NatsServer {
   readonly #directory = mkdtempSync(join(tmpdir(), "throughline-nats-"));
   readonly #lines: readonly string[];
   #port = -1;
+  #asked = 0;
   #child: ChildProcess | null = null;
   #connection: Promise<NatsConnection> | null = null;
 
@@ -43,6 +50,30 @@ export class NatsServer {
   async ask<Answer>(what: string, body: object = {}): Promise<Answer> {
     this.#connection ??= connect({ servers: `127.0.0.1:${this.port}`, maxReconnectAttempts: -1, reconnectTimeWait: 20 });
     return (await (await this.#connection).request(`$JS.API.${what}`, JSON.stringify(body), { timeout: 5_000 })).json();
+  }
+
+  /** Questions to JetStream that it has been asked, these apart. */
+  async requests(): Promise<number> {
+    const { api } = await this.ask<{ api: { total: number } }>("INFO");
+    return api.total - ++this.#asked;
+  }
+
+  /** Makes the logs of a prefix what they were after so many of their messages, without a restart. */
+  async rewind(prefix: string, count: number): Promise<void> {
+    for (const n of [0, 1, 2, 3]) {
+      const name = `${prefix}-${n}`;
+      const { config, state } = await this.ask<{ config: object; state: { last_seq: number } }>(`STREAM.INFO.${name}`);
+      const kept: Message[] = [];
+      for (let seq = 1; seq <= Math.min(count, state.last_seq); seq++) {
+        kept.push((await this.ask<{ message: Message }>(`STREAM.MSG.GET.${name}`, { seq })).message);
+      }
+      await this.ask(`STREAM.DELETE.${name}`);
+      await this.ask(`STREAM.CREATE.${name}`, config);
+      for (const { subject, hdrs, data } of kept) {
+        const headers = { encode: () => Buffer.from(hdrs, "base64") } as unknown as MsgHdrs;
+        await (await this.#connection)?.request(subject, Buffer.from(data ?? "", "base64"), { headers, timeout: 5_000 });
+      }
+    }
   }
 
   /** Starts it, or starts it again with what it has kept, and returns once it listens. */

@@ -184,13 +184,22 @@ export class Writer {
   ): Promise<Answer> {
     const { fence, ledger, follows, log, restore } = this.#context;
     let isRestored = false;
+    let isFresh = false;
     for (let races = 0; ; ) {
       try {
-        if (state.generation !== this.#context.js.line.generation) await this.#catchUp(state, place);
+        if (state.generation !== this.#context.js.line.generation) {
+          await this.#catchUp(state, place);
+          isFresh = true;
+        }
         const word = await fence.word();
         if (wantsKeys && state.keys === null) state.keys = state.standing.seq === 0 ? new KeyTable() : await ledger.load(state, place);
         const { sheet, answer } = plan(word);
-        if (sheet === null) return answer;
+        if (sheet === null) {
+          if (isFresh) return answer;
+          // an answer that needs no publish is not refused where the log has moved on: so it is looked at
+          state.generation = 0;
+          continue;
+        }
         const seq = await this.#store(state.channel, place, sheet);
         if (seq !== null) {
           const stored = { ...sheet, seq };
