@@ -129,7 +129,7 @@ describe("A NATS that fails", () => {
     await using nodes = new NatsNodes(server);
     const { log } = await nodes.open({ prefix });
     const [before] = await log.append(LOBBY, [text("old")]);
-    for (const n of numbers(4)) await server.ask(`STREAM.DELETE.${prefix}-${n - 1}`);
+    for (const name of await server.streams(prefix)) await server.ask(`STREAM.DELETE.${name}`);
     const [after] = await log.append(LOBBY, [text("new")]);
     expect([before, after]).toMatchObject([{ position: { offset: 1 } }, { position: { offset: 1 } }]);
     expect(before?.type === "stored" && after?.type === "stored" && after.position.epoch > before.position.epoch).toBe(true);

@@ -23,9 +23,8 @@ interface State {
 
 /** Messages in all streams of the logs, by subject. */
 async function subjectsOf(server: NatsServer, prefix: string): Promise<Record<string, number>> {
-  const all = await Promise.all(
-    numbers(4).map((n) => server.ask<{ state: State }>(`STREAM.INFO.${prefix}-${n - 1}`, { subjects_filter: ">" })),
-  );
+  const names = await server.streams(prefix);
+  const all = await Promise.all(names.map((name) => server.ask<{ state: State }>(`STREAM.INFO.${name}`, { subjects_filter: ">" })));
   return Object.assign({}, ...all.map(({ state }) => state.subjects ?? {}));
 }
 
@@ -263,7 +262,7 @@ describe("A node that missed a wake-up", () => {
     const { server, prefix } = sharedNats();
     await using nodes = new NatsNodes(server);
     // streams that do not tell: as if each message had been lost on its way
-    for (const n of [0, 1, 2, 3]) {
+    for (const n of numbers(8).map((one) => one - 1)) {
       const subjects = [`${prefix}.${n}.log.>`, `${prefix}.${n}.keys.>`];
       await server.ask(`STREAM.CREATE.${prefix}-${n}`, { name: `${prefix}-${n}`, subjects });
     }

@@ -58,10 +58,15 @@ export class NatsServer {
     return api.total - ++this.#asked;
   }
 
+  /** The streams of the logs. */
+  async streams(prefix: string): Promise<readonly string[]> {
+    const { streams } = await this.ask<{ streams: readonly string[] }>("STREAM.NAMES", { subject: `${prefix}.>` });
+    return streams.filter((name) => name !== `${prefix}-fence`);
+  }
+
   /** Makes the logs of a prefix what they were after so many of their messages, without a restart. */
   async rewind(prefix: string, count: number): Promise<void> {
-    for (const n of [0, 1, 2, 3]) {
-      const name = `${prefix}-${n}`;
+    for (const name of await this.streams(prefix)) {
       const { config, state } = await this.ask<{ config: object; state: { last_seq: number } }>(`STREAM.INFO.${name}`);
       const kept: Message[] = [];
       for (let seq = 1; seq <= Math.min(count, state.last_seq); seq++) {

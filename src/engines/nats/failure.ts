@@ -37,6 +37,11 @@ export function isAway(error: unknown): boolean {
   return error instanceof Refused && (error.number === NO_STREAM || error.number === NOBODY);
 }
 
+/** There is no stream. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof Refused && error.number === NO_STREAM;
+}
+
 export function isNoMessage(error: unknown): boolean {
   return error instanceof Refused && error.number === NO_MESSAGE;
 }

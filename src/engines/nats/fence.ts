@@ -1,5 +1,5 @@
 import type { Random } from "../../protocol/clock.ts";
-import { isAway, isLate } from "./failure.ts";
+import { isAway, isLate, isMissing } from "./failure.ts";
 import type { JetStream } from "./jetstream.ts";
 import { encodeHeaders } from "./record.ts";
 
@@ -46,7 +46,8 @@ export class Fence {
       } catch (error) {
         if (isAway(error)) {
           // an account without memory has no such stream: then tags alone tell of a loss
-          if (isRestored) return "-";
+          if (isRestored && isMissing(error)) return "-";
+          if (isRestored) throw error;
           isRestored = true;
           await this.#restore();
         } else if (!isLate(error)) throw error;

@@ -134,6 +134,11 @@ export class Follows {
     line.tell(this.#context.places.of(channel).told, `${this.#context.node} ${body}`);
   }
 
+  /** The log can be read again. */
+  readable(): void {
+    void this.#poll([...this.#channels.values()]);
+  }
+
   /** NATS is heard again: whatever it told meanwhile was not. */
   up(): void {
     for (const followed of this.#channels.values()) followed.isListening = false;

@@ -60,7 +60,7 @@ export class JetStream {
     return this.#ask(`STREAM.INFO.${stream}`, more);
   }
 
-  create(config: { readonly name: string }): Promise<StreamInfo> {
+  create(config: Readonly<Record<string, unknown>> & { readonly name: string }): Promise<StreamInfo> {
     return this.#ask(`STREAM.CREATE.${config.name}`, config);
   }
 

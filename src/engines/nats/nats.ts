@@ -23,14 +23,14 @@ export const NATS_RETENTION: Retention = { countMax: 100_000, bytesMax: 64 * 102
 
 /** So long `close` waits for what is under way; then its outcome is not known. */
 const CLOSE_MS_MAX = 5_000;
-const STREAMS = 4;
+const STREAMS = 8;
 
 export interface NatsOptions {
   /** What the names of streams and subjects begin with. Default: `throughline`. */
   readonly prefix?: string;
   /** Servers that each have all messages, asked for when the streams are made: 1, 3 or 5. From 2 on acks say `replicated`. Default: 1. */
   readonly replicas?: number;
-  /** Streams that the channels are spread over, the same on every node and for ever. Default: 4. */
+  /** Streams that the channels are spread over, the same on every node and for ever. Default: 8. */
   readonly streams?: number;
   /** You have set `sync_interval: always` on every nats-server (2.10 or later), which does not say so itself: acks then say `disk`. Default: false. */
   readonly synced?: boolean;
@@ -103,12 +103,14 @@ class NatsEngine implements Log {
     const reading: Line = line(() => {
       this.#cameUp(context, [writing, reading]);
       reader.forget();
+      follows.readable();
     });
     const hearing: Line = line(() => follows.up());
     const places = this.#places;
     const [js, readingJs] = [new JetStream(writing, this.#api), new JetStream(reading, this.#api)];
-    const reader = new Reader(readingJs, places, context, this.retention);
-    const writerReader = new Reader(js, places, context, this.retention);
+    const isReplicated = () => this.level === "replicated";
+    const reader = new Reader(readingJs, places, context, this.retention, isReplicated);
+    const writerReader = new Reader(js, places, context, this.retention, isReplicated);
     const channels = new Channels();
     const ledger = new Ledger(js, context);
     const restore = async () => void (await openStreams(js, places, this.#replicas));

@@ -5,10 +5,15 @@ import { aged, type Floors, isAbove, type Mark, NO_FLOORS } from "./floors.ts";
 import type { JetStream } from "./jetstream.ts";
 import type { Place, Places } from "./places.ts";
 import { decodeSheet, type Sheet } from "./record.ts";
-import { headOf, type Standing, standingAfter } from "./standing.ts";
+import { headOf, standingAfter } from "./standing.ts";
 
 /** A page that was trimmed while it was read is read again, so often. */
 const TRIES_MAX = 8;
+/** After so many tries nothing but the leader is asked. */
+const CAREFUL_TRIES = 3;
+/** So often, and each time so many milliseconds more, a leader is waited for that seems to be behind. */
+const BEHIND_TRIES_MAX = 4;
+const BEHIND_MS = 50;
 /** So few sheets are asked for one by one. */
 const SINGLE_COUNT_MAX = 3;
 /** Channels, and places in each, of which is remembered where in the stream they stand. */
@@ -45,25 +50,39 @@ export class Reader {
   readonly #places: Places;
   readonly #log: LogContext;
   readonly #own: Retention;
+  readonly #isReplicated: () => boolean;
   /** A channel that was read lately stands last. */
   readonly #known = new Map<string, Known>();
 
-  constructor(js: JetStream, places: Places, log: LogContext, own: Retention) {
+  constructor(js: JetStream, places: Places, log: LogContext, own: Retention, isReplicated: () => boolean) {
     this.#js = js;
     this.#places = places;
     this.#log = log;
     this.#own = own;
+    this.#isReplicated = isReplicated;
   }
 
   async read(channel: string, after: number, limit: PageLimit): Promise<Page> {
     for (let tries = 1; ; tries++) {
       try {
-        return await this.#readOnce(channel, after, limit);
+        const page = await this.#readOnce(channel, after, limit, tries > CAREFUL_TRIES);
+        const isShort = after > 0 && after < Number.MAX_SAFE_INTEGER && after >= (page.head?.top ?? 0);
+        if (!isShort || !(await this.mayBeBehind(tries))) return page;
       } catch (error) {
         if (!(error instanceof Moved) || tries === TRIES_MAX) throw error;
         this.#known.delete(channel);
       }
     }
+  }
+
+  /**
+   * True, after a moment, if what stands further back than was known may be only that: a server that has just become the leader of a stream answers before it has caught
+   * up with what it has promised. It is asked a few times before a loss is told.
+   */
+  async mayBeBehind(tries: number): Promise<boolean> {
+    if (!this.#isReplicated() || tries > BEHIND_TRIES_MAX) return false;
+    await new Promise<void>((resolve) => this.#log.clock.after(BEHIND_MS * tries, resolve));
+    return true;
   }
 
   /** What was known by one connection may not hold for the next. */
@@ -98,7 +117,7 @@ export class Reader {
     return { sheet, offset, boundaryTag: offset === 1 ? NO_TAG : index === 0 ? sheet.tagBefore : sheet.lines[index - 1]!.entry.tag };
   }
 
-  async #readOnce(channel: string, after: number, limit: PageLimit): Promise<Page> {
+  async #readOnce(channel: string, after: number, limit: PageLimit, wasMoved: boolean): Promise<Page> {
     const place = this.#places.of(channel);
     const last = await this.last(place);
     if (last === null || last.lines.length === 0) return { head: null, entries: [] };
@@ -107,37 +126,46 @@ export class Reader {
     const head = headOf(standing, first.offset, first.boundaryTag);
     const from = Math.max(after + 1, first.offset);
     if (limit.count === 0 || from > standing.top) return { head, entries: [] };
-    return { head, entries: await this.#entries(channel, place, last, first, from, limit) };
+    return { head, entries: await this.#entries(channel, place, last, first, from, limit, wasMoved) };
   }
 
-  async #entries(channel: string, place: Place, last: Sheet, first: First, from: number, limit: PageLimit): Promise<Entry[]> {
+  async #entries(
+    channel: string,
+    place: Place,
+    last: Sheet,
+    first: First,
+    from: number,
+    limit: PageLimit,
+    wasMoved: boolean,
+  ): Promise<Entry[]> {
+    let isCareful = wasMoved;
     const isFirst = from < first.sheet.first + first.sheet.lines.length;
     const start = isFirst
       ? first.sheet
       : await this.#search(place, last, this.#seqBelow(channel, last, from), (sheet) => endOf(sheet) >= from);
+    if (!isFirst) this.#remember(channel, start);
+    const { top } = standingAfter(last);
     const page = new Gathering(from, limit);
     page.add(start);
     let { seq } = start;
-    let isBehind = false;
-    for (let singles = 0; !page.isFull && seq < last.seq; singles++) {
-      if (last.previous === seq) {
-        page.add(last);
-        seq = last.seq;
-      } else if (isBehind || (singles < SINGLE_COUNT_MAX && page.wanted(standingAfter(last)) <= SINGLE_COUNT_MAX)) {
+    for (let singles = 0; !page.isFull && page.next <= top; singles++) {
+      if (last.first === page.next) page.add(last);
+      else if (isCareful || (singles < SINGLE_COUNT_MAX && page.wanted(top) <= SINGLE_COUNT_MAX)) {
         const sheet = await this.next(place, seq + 1);
         if (sheet === null) throw new Moved();
         page.add(sheet);
         seq = sheet.seq;
       } else {
-        const before = seq;
+        const before = page.next;
         await this.#js.each(place.stream, place.log, seq + 1, (stored) => {
-          if (stored.seq > last.seq) return false;
-          page.add(decodeSheet(stored.seq, stored.headers, stored.data));
+          const sheet = decodeSheet(stored.seq, stored.headers, stored.data);
+          if (sheet.first > top) return false;
+          page.add(sheet);
           seq = stored.seq;
-          return !page.isFull && seq < last.seq;
+          return !page.isFull && page.next <= top;
         });
-        // it may read a copy of the stream that is behind its leader
-        isBehind = seq === before;
+        // it may read a copy of the stream that is behind its leader, or is at odds with it
+        isCareful = page.next === before;
       }
     }
     if (page.lastSheet !== null) this.#remember(channel, page.lastSheet);
@@ -199,37 +227,46 @@ export class Reader {
   }
 }
 
-/** Entries from an offset on, as many as a page may have, with nothing lacking between them. */
+/** Entries from an offset on, as many as a page may have, each sheet following the one before it by its tag. */
 class Gathering {
   readonly entries: Entry[] = [];
   isFull = false;
   lastSheet: Sheet | null = null;
-  #next: number;
-  #bytes = 0;
+  next: number;
   readonly #limit: PageLimit;
+  readonly #from: number;
+  #bytes = 0;
 
   constructor(from: number, limit: PageLimit) {
-    this.#next = from;
+    this.next = from;
+    this.#from = from;
     this.#limit = limit;
   }
 
   add(sheet: Sheet): void {
-    if (sheet.first > this.#next || (this.lastSheet !== null && sheet.born !== this.lastSheet.born)) throw new Moved();
+    if (sheet.first > this.next || (this.lastSheet !== null && sheet.born !== this.lastSheet.born)) throw new Moved();
+    // a server that was killed may keep what it had not agreed upon with the others, in front of what was stored in its place
+    while (this.next > Math.max(sheet.first, this.#from)) {
+      this.#bytes -= this.entries.pop()?.size ?? 0;
+      this.next--;
+    }
+    const before = this.entries.at(-1);
+    if (before !== undefined && before.tag !== sheet.tagBefore) throw new Moved();
     this.lastSheet = sheet;
     for (const { entry } of sheet.lines) {
-      if (entry.offset < this.#next) continue;
-      this.#bytes += entry.size;
-      this.isFull = this.entries.length === this.#limit.count || (this.entries.length > 0 && this.#bytes > this.#limit.bytes);
+      if (entry.offset < this.next) continue;
+      this.isFull = this.entries.length === this.#limit.count || (this.entries.length > 0 && this.#bytes + entry.size > this.#limit.bytes);
       if (this.isFull) return;
+      this.#bytes += entry.size;
       this.entries.push(entry);
-      this.#next++;
+      this.next++;
     }
     this.isFull = this.entries.length === this.#limit.count;
   }
 
-  /** Entries still wanted of a log that stands so. */
-  wanted({ top }: Standing): number {
-    return Math.min(this.#limit.count - this.entries.length, top - this.#next + 1);
+  /** Entries still wanted of a log that ends there. */
+  wanted(top: number): number {
+    return Math.min(this.#limit.count - this.entries.length, top - this.next + 1);
   }
 }
 

@@ -14,18 +14,12 @@ export async function openStreams(
   places: Places,
   replicas: number,
 ): Promise<{ readonly logs: readonly StreamInfo[]; readonly fence: StreamInfo | null }> {
-  const logs: StreamInfo[] = [];
-  for (const { name, log, keys, told } of places.streams) {
-    const config = {
-      ...KEEPING,
-      name,
-      subjects: [log, keys],
-      storage: "file",
-      num_replicas: replicas,
-      republish: { src: log, dest: told },
-    };
-    logs.push(await openStream(js, config));
-  }
+  const logs = await Promise.all(
+    places.streams.map(({ name, log, keys, told }) => {
+      const config = { ...KEEPING, name, subjects: [log, keys], storage: "file", num_replicas: replicas };
+      return openStream(js, { ...config, republish: { src: log, dest: told } });
+    }),
+  );
   const { name, subject, sweep } = places.fence;
   const config = {
     ...KEEPING,
@@ -43,7 +37,7 @@ export async function openStreams(
   return { logs, fence };
 }
 
-async function openStream(js: JetStream, config: { readonly name: string }): Promise<StreamInfo> {
+async function openStream(js: JetStream, config: Readonly<Record<string, unknown>> & { readonly name: string }): Promise<StreamInfo> {
   try {
     return await js.info(config.name);
   } catch (error) {

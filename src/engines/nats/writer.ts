@@ -263,8 +263,9 @@ export class Writer {
   async #catchUp(state: Publishing, place: Place): Promise<void> {
     const { js, reader, follows } = this.#context;
     const { generation } = js.line;
-    const last = await reader.last(place);
     const before = state.standing;
+    let last = await reader.last(place);
+    for (let tries = 1; (last?.seq ?? 0) < before.seq && (await reader.mayBeBehind(tries)); tries++) last = await reader.last(place);
     const standing = last === null ? NOTHING : standingAfter(last);
     const isSame = standing.seq === before.seq && standing.born === before.born && standing.topTag === before.topTag;
     const missed = !isSame && last !== null && before.seq > 0 && last.seq > before.seq ? await this.#missed(place, before.seq, last) : [];
