@@ -70,7 +70,7 @@ test.each([
     runs: 40,
     make() {
       const { server, prefix } = sharedNats();
-      return { log: () => nats(server.connect, { prefix }), reopens: true, dispose: () => {} };
+      return { log: () => nats(server.connect, { prefix, streams: 1 }), reopens: true, dispose: () => {} };
     },
   },
 ])("[D1] [D2] [D5] $name answers as an array and a map would, whatever is done to it", async ({ name, runs, make }) => {

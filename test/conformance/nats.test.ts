@@ -10,7 +10,12 @@ logConformance({
   test,
   async create() {
     const { server, prefix } = sharedNats();
-    return { make: () => nats(server.connect, { prefix }), clock: handClock(), random: seededRandom(1), dispose: async () => {} };
+    return {
+      make: () => nats(server.connect, { prefix, streams: 2 }),
+      clock: handClock(),
+      random: seededRandom(1),
+      dispose: async () => {},
+    };
   },
   level: "memory",
   powers: { reopen: true, remove: true },

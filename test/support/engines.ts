@@ -65,7 +65,7 @@ export const ENGINES: readonly Engine[] = [
     powers: { restart: true, forgets: false },
     create() {
       const { server, prefix } = sharedNats();
-      return { engine: () => nats(server.connect, { prefix }), dispose: () => undefined };
+      return { engine: () => nats(server.connect, { prefix, streams: 1 }), dispose: () => undefined };
     },
   },
 ];

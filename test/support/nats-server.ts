@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { connect, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
 import type { NatsConnect } from "../../src/nats.ts";
 import { need } from "./need.ts";
+import { until } from "./until.ts";
 
 const STARTING_MS_MAX = 10_000;
 
@@ -18,6 +19,8 @@ interface Message {
 export interface NatsSettings {
   /** Further lines of its configuration. */
   readonly lines?: readonly string[];
+  /** Without JetStream. */
+  readonly isPlain?: boolean;
 }
 
 /** A nats-server of a test's own, on a port and in a directory of its own, with JetStream. */
@@ -29,9 +32,14 @@ export class NatsServer {
   #child: ChildProcess | null = null;
   #connection: Promise<NatsConnection> | null = null;
 
-  constructor({ lines = [] }: NatsSettings = {}) {
-    this.#lines = lines;
+  constructor({ lines = [], isPlain = false }: NatsSettings = {}) {
+    const jetstream = `jetstream { store_dir: "${this.store}", max_mem: 64MB, max_file: 4GB }`;
+    this.#lines = isPlain ? lines : [jetstream, ...lines];
     this.start();
+  }
+
+  get store(): string {
+    return join(this.#directory, "store");
   }
 
   get port(): number {
@@ -86,7 +94,7 @@ export class NatsServer {
     const config = join(this.#directory, "nats.conf");
     const lines = [
       ...[`listen: 127.0.0.1:${this.#port}`, `pid_file: "${join(this.#directory, "pid")}"`, `ports_file_dir: "${this.#directory}"`],
-      ...["max_payload: 4MB", `jetstream { store_dir: "${join(this.#directory, "store")}", max_mem: 64MB, max_file: 4GB }`, ...this.#lines],
+      ...["max_payload: 4MB", ...this.#lines],
     ];
     writeFileSync(config, lines.join("\n"));
     const child = spawn(need("nats-server"), ["-c", config], { stdio: "ignore" });
@@ -112,16 +120,14 @@ export class NatsServer {
 
   /** Throws away what it has stored, while it is ended. */
   wipe(): void {
-    rmSync(join(this.#directory, "store"), { recursive: true, force: true });
+    rmSync(this.store, { recursive: true, force: true });
   }
 
-  get store(): string {
-    return join(this.#directory, "store");
-  }
-
-  /** It stands still, and nobody is told. */
-  freeze(): void {
+  /** It stands still, all of its threads, and nobody is told. */
+  async freeze(): Promise<void> {
+    const pid = this.#child?.pid;
     this.#child?.kill("SIGSTOP");
+    await until("it stands still", () => / T /.test(readFileSync(`/proc/${pid}/stat`, "latin1")));
   }
 
   thaw(): void {
