@@ -186,7 +186,7 @@ describe("A NATS that fails", () => {
 describe("Readers of a NATS that fails", () => {
   test("[D3] keep their pipes while it is away, and read on when it is back", async () => {
     await using server = new NatsServer();
-    const http = await startServer(() => nats(server.connect));
+    const http = await startServer(() => nats(server.connect), { limits: { publishSecondsMax: 1 } });
     try {
       const channel = http.tl.channel(LOBBY);
       const got: unknown[] = [];
@@ -195,11 +195,12 @@ describe("Readers of a NATS that fails", () => {
       await until("it reads", () => got.length === 1);
       await server.kill();
       await until("it is noticed", () => http.sentences.some((sentence) => sentence.startsWith("NATS cannot be reached")));
-      expect(await codeOf(channel.publish("lost"))).toBe("not_stored");
+      // one connection may have noticed it before the other; then this may be stored yet
+      expect(["not_stored", "unknown"]).toContain(await codeOf(channel.publish("lost")));
       server.start();
       await until("it is back", async () => (await codeOf(channel.publish(1))) === "stored");
-      await until("it reads on", () => got.length === 2);
-      expect([got, http.sentences.includes("NATS is back.")]).toEqual([[0, 1], true]);
+      await until("it reads on", () => got.at(-1) === 1);
+      expect([got.filter((data) => data !== "lost"), http.sentences.includes("NATS is back.")]).toEqual([[0, 1], true]);
     } finally {
       await http.dispose();
     }
@@ -248,6 +249,17 @@ describe("What NATS is set up to keep", () => {
     const { log, sentences } = await nodes.open();
     expect(sentences[0]).toMatch(/^NATS takes messages of 1048576 bytes with their headers \(max_payload\)/);
     expect(await codeOf(log.append(LOBBY, [text("x".repeat(1_048_576))]))).toBe("too_large");
+  });
+
+  test("streams that are in the way of its own are told of, and many nodes that start at once are in no other's", async () => {
+    const { server, prefix } = sharedNats();
+    await using nodes = new NatsNodes(server);
+    await Promise.all(numbers(12).map(() => nodes.open({ prefix })));
+    await server.ask(`STREAM.CREATE.${prefix}-other`, { name: `${prefix}-other`, subjects: [`${prefix}-x.0.log.a`] });
+    await expect(nodes.open({ prefix: `${prefix}-x` })).rejects.toMatchObject({
+      code: "internal",
+      message: expect.stringMatching(/^NATS does not give the engine its streams .*overlap/),
+    });
   });
 
   test("one without JetStream keeps nothing, and is refused", async () => {

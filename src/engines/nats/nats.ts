@@ -4,7 +4,7 @@ import { ThroughlineError } from "../../protocol/error.ts";
 import type { Level } from "../../protocol/message.ts";
 import { Channels } from "./channels.ts";
 import type { NatsConnect } from "./connection.ts";
-import { failureOf, messageOf, readError, Unsent } from "./failure.ts";
+import { failureOf, messageOf, Refused, readError, Unsent } from "./failure.ts";
 import { Fence } from "./fence.ts";
 import { Follows } from "./follows.ts";
 import { inspect } from "./inspect.ts";
@@ -130,6 +130,10 @@ class NatsEngine implements Log {
       follows.close();
       for (const one of lines) one.close();
       if (error instanceof ThroughlineError) throw error;
+      if (error instanceof Refused) {
+        const sentence = `NATS does not give the engine its streams ${places.prefix}-*: ${messageOf(error)} See that this user may make them, and that nothing has their subjects ${places.prefix}.>.`;
+        throw new ThroughlineError("internal", sentence, { cause: error });
+      }
       throw new ThroughlineError("internal", `NATS cannot be reached: ${messageOf(failureOf(error))} See that it runs, and the address.`, {
         cause: error,
       });

@@ -1,9 +1,10 @@
-import { Refused } from "./failure.ts";
+import { isMissing, Refused } from "./failure.ts";
 import type { JetStream, StreamInfo } from "./jetstream.ts";
 import type { Places } from "./places.ts";
 
-const NAME_IN_USE = 10058;
-const NO_STREAM = 10059;
+/** The name is in use; the subjects are. */
+const IN_THE_WAY = [10058, 10065];
+const TRIES_MAX = 10;
 
 /** What all streams have in common: they keep what they have, and refuse what they have no room for. */
 const KEEPING = { retention: "limits", discard: "new", max_msgs: -1, max_bytes: -1, max_age: 0, allow_rollup_hdrs: false };
@@ -38,16 +39,17 @@ export async function openStreams(
 }
 
 async function openStream(js: JetStream, config: Readonly<Record<string, unknown>> & { readonly name: string }): Promise<StreamInfo> {
-  try {
-    return await js.info(config.name);
-  } catch (error) {
-    if (!(error instanceof Refused) || error.number !== NO_STREAM) throw error;
-  }
-  try {
-    return await js.create(config);
-  } catch (error) {
-    // another node has made it meanwhile, or an operator as he likes it
-    if (error instanceof Refused && error.number === NAME_IN_USE) return js.info(config.name);
-    throw error;
+  for (let tries = 1; ; tries++) {
+    try {
+      return await js.info(config.name);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+    try {
+      return await js.create(config);
+    } catch (error) {
+      // another node makes it in this very moment, or an operator has made one that is in its way
+      if (!(error instanceof Refused) || !IN_THE_WAY.includes(error.number) || tries === TRIES_MAX) throw error;
+    }
   }
 }
