@@ -262,6 +262,19 @@ describe("What NATS is set up to keep", () => {
     });
   });
 
+  test("[D4] an account that may keep nothing in memory is served, and told what it does without", async () => {
+    const account =
+      "accounts { A { jetstream { max_mem: 0, max_file: 1GB, max_streams: 20, max_consumers: 100 }, users [{ user: a, password: a }] } }";
+    await using server = new NatsServer({ lines: [account, "no_auth_user: a"] });
+    await using nodes = new NatsNodes(server);
+    const { log, sentences } = await nodes.open();
+    expect(sentences[0]).toMatch(/no stream in memory.*tags alone/);
+    for (const n of numbers(20)) await log.append(LOBBY, [text(String(n), String(n))]);
+    expect((await everything(log)).entries.map(({ data }) => Number(data))).toEqual(numbers(20));
+    const other = await nodes.open();
+    expect((await other.log.append(LOBBY, [text("7", "7")]))[0]).toMatchObject({ type: "duplicate", position: { offset: 7 } });
+  });
+
   test("one without JetStream keeps nothing, and is refused", async () => {
     await using server = new NatsServer({ isPlain: true });
     const refused = new NatsNodes(server).open();

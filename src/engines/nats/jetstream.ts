@@ -1,5 +1,5 @@
 import type { NatsMessage } from "./connection.ts";
-import { failureOf, isNoMessage, Refused } from "./failure.ts";
+import { failureOf, isAway, isNoMessage, Refused } from "./failure.ts";
 import type { Line } from "./line.ts";
 import { decodeHeaders, type Headers } from "./record.ts";
 
@@ -31,6 +31,7 @@ const NOBODY = 503;
 export class JetStream {
   readonly line: Line;
   readonly #api: string;
+  #mayUseMemory = true;
 
   constructor(line: Line, api: string) {
     this.line = line;
@@ -70,12 +71,9 @@ export class JetStream {
 
   /** The messages of a subject from a place on, in a few questions where one for each would be many. Ends where `take` says false, or with the last of them that is there now. */
   async each(stream: string, subject: string, seq: number, take: (stored: Stored) => boolean, onlyHeaders = false): Promise<void> {
-    const { name: consumer, num_pending } = await this.#ask<{ name: string; num_pending: number }>(`CONSUMER.CREATE.${stream}`, {
-      stream_name: stream,
-      config: {
-        ...{ deliver_policy: "by_start_sequence", opt_start_seq: Math.max(1, seq), filter_subject: subject, ack_policy: "none" },
-        ...{ replay_policy: "instant", inactive_threshold: INACTIVE_NS, mem_storage: true, num_replicas: 1, headers_only: onlyHeaders },
-      },
+    const { name: consumer, num_pending } = await this.#consume(stream, {
+      ...{ deliver_policy: "by_start_sequence", opt_start_seq: Math.max(1, seq), filter_subject: subject, ack_policy: "none" },
+      ...{ replay_policy: "instant", inactive_threshold: INACTIVE_NS, num_replicas: 1, headers_only: onlyHeaders },
     });
     try {
       for (let pending = num_pending; pending > 0; ) {
@@ -86,6 +84,25 @@ export class JetStream {
     } finally {
       this.line.tell(`${this.#api}.CONSUMER.DELETE.${stream}.${consumer}`, "");
     }
+  }
+
+  async #consume(stream: string, config: object): Promise<{ readonly name: string; readonly num_pending: number }> {
+    const create = (more: object) =>
+      this.#ask<{ name: string; num_pending: number }>(`CONSUMER.CREATE.${stream}`, {
+        stream_name: stream,
+        config: { ...config, ...more },
+      });
+    if (this.#mayUseMemory) {
+      try {
+        return await create({ mem_storage: true });
+      } catch (error) {
+        if (!(error instanceof Refused) || isAway(error)) throw error;
+      }
+    }
+    const made = await create({});
+    // an account without memory: it is not asked for again
+    this.#mayUseMemory = false;
+    return made;
   }
 
   async #fetch(stream: string, consumer: string): Promise<NatsMessage[]> {
