@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
@@ -121,6 +121,16 @@ export class NatsServer {
   /** Throws away what it has stored, while it is ended. */
   wipe(): void {
     rmSync(this.store, { recursive: true, force: true });
+  }
+
+  /** Remembers what it has stored, while it rests; `forget` makes it forget what came since, while it is ended. */
+  remember(): void {
+    cpSync(this.store, `${this.store}-then`, { recursive: true });
+  }
+
+  forget(): void {
+    this.wipe();
+    cpSync(`${this.store}-then`, this.store, { recursive: true });
   }
 
   /** It stands still, all of its threads, and nobody is told. */
