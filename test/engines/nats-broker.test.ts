@@ -101,6 +101,7 @@ describe("A NATS that fails", () => {
     await server.kill();
     await until("it is noticed", () => sentences.some((sentence) => sentence.startsWith("NATS cannot be reached")));
     expect(await codeOf(log.append(LOBBY, [text("after", "4")]))).toBe("not_stored");
+    expect(await log.ready?.()).toBe("NATS cannot be reached.");
     server.start();
     await until("it is back", async () => (await codeOf(log.append(LOBBY, [text("after", "4")]))) === "stored");
     expect(await codeOf(log.append(LOBBY, [text("within", "2")]))).toBe("stored");
@@ -165,12 +166,14 @@ describe("A NATS that fails", () => {
     await log.append(LOBBY, [text("before")]);
     const { config } = await server.ask<{ config: object }>(`STREAM.INFO.${prefix}-0`);
     await server.ask(`STREAM.UPDATE.${prefix}-0`, { ...config, max_msgs: 1 });
+    expect(await log.ready?.()).toBe("NATS refuses to be written.");
     await expect(log.append(LOBBY, [text("refused")])).rejects.toMatchObject({
       code: "not_stored",
       message: expect.stringMatching(/^NATS did not take the message for chat\/lobby: maximum messages exceeded\. Nothing was stored/),
     });
     await server.ask(`STREAM.UPDATE.${prefix}-0`, { ...config, max_msgs: -1 });
     await log.append(LOBBY, [text("after")]);
+    expect(await log.ready?.()).toBe(null);
     expect((await everything(log)).entries.map(({ data }) => data)).toEqual(["before", "after"]);
   });
 

@@ -39,7 +39,7 @@ export class JetStream {
   }
 
   /** Stores a message, and gives its place in the stream. */
-  async publish(subject: string, headers: Uint8Array, payload: Uint8Array): Promise<number> {
+  async publish(subject: string, headers: Uint8Array | undefined, payload: Uint8Array): Promise<number> {
     return (await this.#answer<{ seq: number }>(this.line.ask(subject, payload, headers))).seq;
   }
 
@@ -55,6 +55,10 @@ export class JetStream {
   /** Deletes the messages of a subject before a place. */
   async purge(stream: string, subject: string, beforeSeq: number): Promise<void> {
     await this.#ask(`STREAM.PURGE.${stream}`, { filter: subject, seq: beforeSeq });
+  }
+
+  async delete(stream: string, seq: number): Promise<void> {
+    await this.#ask(`STREAM.MSG.DELETE.${stream}`, { seq, no_erase: true });
   }
 
   info(stream: string, more: object = {}): Promise<StreamInfo> {

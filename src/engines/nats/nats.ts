@@ -59,6 +59,8 @@ interface Opened {
   readonly context: LogContext;
   readonly lines: readonly Line[];
   readonly writing: Line;
+  readonly reading: Line;
+  readonly js: JetStream;
   readonly reader: Reader;
   readonly follows: Follows;
   readonly writer: Writer;
@@ -78,6 +80,7 @@ class NatsEngine implements Log {
   readonly #told = new Set<string>();
   #opened: Opened | null = null;
   #isDown = false;
+  #turn = 0;
 
   constructor(
     connect: NatsConnect,
@@ -139,7 +142,7 @@ class NatsEngine implements Log {
       });
     }
     sweeper.begin();
-    this.#opened = { context, lines, writing, reader, follows, writer, trimmer, sweeper };
+    this.#opened = { context, lines, writing, reading, js, reader, follows, writer, trimmer, sweeper };
   }
 
   async append(channel: string, drafts: readonly Draft[]): Promise<readonly Appended[]> {
@@ -172,6 +175,21 @@ class NatsEngine implements Log {
   /** Hears of the channels that are followed here. */
   listen(listener: (notice: Notice) => void): () => void {
     return this.#use("restart").follows.listen(listener);
+  }
+
+  /** By a write that is deleted again, to one stream after the other: one that is full, or whose servers are too few, refuses it as it would a message. */
+  async ready(): Promise<string | null> {
+    const { js, writing, reading } = this.#use("restart");
+    if (!writing.isUp || !reading.isUp) return "NATS cannot be reached.";
+    const { stream, subject } = this.#places.ready(this.#turn++);
+    try {
+      const seq = await js.publish(subject, undefined, new Uint8Array(0));
+      await Promise.all([js.delete(stream, seq), reading.flush()]);
+      return null;
+    } catch (error) {
+      if (error instanceof Unsent) return "NATS cannot be reached.";
+      return error instanceof Refused ? "NATS refuses to be written." : "NATS does not answer.";
+    }
   }
 
   async close(): Promise<void> {
