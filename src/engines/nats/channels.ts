@@ -74,6 +74,11 @@ export class Channels {
     }
   }
 
+  /** This node is about to write to it, or to learn how it stands. */
+  isUsed(channel: string): boolean {
+    return (this.#channels.get(channel)?.uses ?? 0) > 0;
+  }
+
   /** What is told of a channel that is published to here, if it is the very next thing. */
   heard(channel: string, sheet: Sheet): void {
     const known = this.#channels.get(channel);

@@ -289,6 +289,11 @@ export class Follows {
     }
     const page = await readPage(reader, channel, known, LOOK);
     if (!this.#isFollowed(followed)) return;
+    if (this.#context.channels.isUsed(channel)) {
+      // what this node is writing it tells itself, and what it finds before that; this page may have some of it already
+      followed.pollAt = 0;
+      return;
+    }
     const top = topOf(page.head);
     if (followed.known !== known) {
       // told meanwhile of more: is there still something that it does not know?

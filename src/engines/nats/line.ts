@@ -4,6 +4,9 @@ import { failureOf, Unanswered, Unsent } from "./failure.ts";
 
 /** So long an answer may take; then what was asked may have been done, or not. */
 export const ANSWER_MS_MAX = 4_000;
+/** Then it is looked whether the connection answers at all; one that does not is given up. */
+const PROBE_LOOKS_MAX = 4;
+const PROBE_LOOK_MS = 1_000;
 /** The window of the wait before another connection is tried: it doubles from the first to the last. */
 const RETRY_MS_MIN = 50;
 const RETRY_MS_MAX = 2_000;
@@ -112,7 +115,7 @@ export class Line {
 
   /** Resolves once the server has all that was sent before. */
   flush(): Promise<void> {
-    return this.#flush();
+    return this.#ask((connection) => connection.flush());
   }
 
   /** Questions without an answer yet. */
@@ -126,7 +129,7 @@ export class Line {
     this.#drop(new Unsent("The engine was closed."));
   }
 
-  #ask<Answer>(act: (connection: NatsConnection) => Promise<Answer>, onUnanswered = () => this.#probe()): Promise<Answer> {
+  #ask<Answer>(act: (connection: NatsConnection) => Promise<Answer>): Promise<Answer> {
     const connection = this.#connection;
     if (connection === null) return Promise.reject(new Unsent("There is no connection to NATS."));
     return new Promise<Answer>((resolve, reject) => {
@@ -140,7 +143,7 @@ export class Line {
       };
       const cancel = this.#context.clock.after(ANSWER_MS_MAX, () => {
         fail(new Unanswered(`NATS has not answered for ${ANSWER_MS_MAX / 1_000} s.`));
-        onUnanswered();
+        this.#probe();
       });
       this.#pending.add(fail);
       act(connection).then((answer) => {
@@ -150,29 +153,30 @@ export class Line {
     });
   }
 
-  /** No answer may mean no connection: a network can swallow it without a word. Asked in another turn, for time that passes in one is no time to answer in. */
+  /** No answer may mean no connection: a network can swallow it without a word. Counted by looks, each in a turn of its own, for time that passes in one turn is no time to answer in. */
   #probe(): void {
-    if (this.#isProbing) return;
+    const connection = this.#connection;
+    if (this.#isProbing || connection === null) return;
     this.#isProbing = true;
-    setImmediate(() => {
-      const connection = this.#connection;
-      this.#flush().then(
-        () => {
-          this.#isProbing = false;
-        },
-        (error) => {
-          this.#isProbing = false;
-          if (connection !== null && connection === this.#connection) this.#lose(error);
-        },
-      );
-    });
-  }
-
-  #flush(): Promise<void> {
-    return this.#ask(
-      (connection) => connection.flush(),
-      () => {},
-    );
+    let isOver = false;
+    let looks = 0;
+    const end = () => {
+      isOver = true;
+      this.#isProbing = false;
+    };
+    const look = () => {
+      this.#context.clock.after(PROBE_LOOK_MS, () => {
+        if (isOver) return;
+        if (connection !== this.#connection) end();
+        else if (++looks < PROBE_LOOKS_MAX) setImmediate(look);
+        else {
+          end();
+          this.#lose(new Error(`NATS has not answered for ${(ANSWER_MS_MAX + PROBE_LOOKS_MAX * PROBE_LOOK_MS) / 1_000} s.`));
+        }
+      });
+    };
+    connection.flush().then(end, end);
+    setImmediate(look);
   }
 
   async #open(): Promise<void> {
