@@ -29,6 +29,7 @@ const NEEDS = {
   varnish: { commands: ["varnishd"], apt: "varnish", purpose: "the tests behind a proxy" },
   "redis-server": { commands: ["redis-server", "valkey-server"], apt: "redis-server", purpose: "the tests of the redis engine" },
   "redis-cli": { commands: ["redis-cli", "valkey-cli"], apt: "redis-tools", purpose: "the faults of a broker", only: "fault" },
+  "nats-server": { commands: ["nats-server"], apt: "nats-server", purpose: "the tests of the nats engine" },
   prlimit: { commands: ["prlimit"], apt: "util-linux", purpose: "the tests of a full disk" },
   strace: { commands: ["strace"], apt: "strace", purpose: "the tests of a disk that fails" },
   ip: { commands: ["ip"], apt: "iproute2", purpose: "the faults of a network", only: "fault" },

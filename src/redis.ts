@@ -1,3 +1,4 @@
-export { type Publisher, type PublisherOptions, publisher } from "./adapters/publisher.ts";
+export type { Publisher } from "./adapters/publisher.ts";
+export { type PublisherOptions, publisher } from "./adapters/redis-publisher.ts";
 export type { RedisClient } from "./engines/redis/plug.ts";
 export { type RedisOptions, redis } from "./engines/redis/redis.ts";

@@ -1,11 +1,10 @@
 import type { Receipt } from "../core/hub.ts";
-import type { Retention } from "../core/log.ts";
-import type { RedisClient } from "../engines/redis/plug.ts";
-import { type RedisOptions, redis } from "../engines/redis/redis.ts";
+import type { Log, Retention } from "../core/log.ts";
 import type { PublishOptions } from "./server-channel.ts";
 import { throughline } from "./throughline.ts";
 
-export interface PublisherOptions extends Omit<RedisOptions, "retain"> {
+/** What a publisher is told beside the options of its engine. */
+export interface PublishingOptions {
   /** How much of a channel is kept: the same as the servers say. */
   readonly retain?: Partial<Retention> | ((channel: string) => Partial<Retention> | undefined);
   /** Where sentences for the operator go. Default: `console.warn`. */
@@ -20,16 +19,10 @@ export interface Publisher extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/**
- * For a program that serves nobody: a job, a script, a function. It publishes through the very same step in Redis as the servers do, which hear of it there.
- *
- * @example
- * const events = publisher(createClient({ url: "redis://localhost:6379" }));
- * await events.publish("orders/eu", "created", { id: 7 }, { key: "order-7" });
- */
-export function publisher(client: RedisClient, { retain, warn, ...options }: PublisherOptions = {}): Publisher {
+/** A hub without readers: it publishes through the very same step in the broker as the servers do. */
+export function publishTo(engine: Log, { retain, warn }: PublishingOptions): Publisher {
   const line = throughline({
-    engine: redis(client, options),
+    engine,
     authorize: () => false,
     ...(retain === undefined ? {} : { retain }),
     ...(warn === undefined ? {} : { warn }),

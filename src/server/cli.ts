@@ -47,10 +47,10 @@ async function execute(words: readonly string[]): Promise<number> {
     .option(...DATA)
     .option("--memory", "store messages in memory only")
     .addOption(
-      new Option("--engine <url>", "store messages in a broker that other servers use too: redis://host:port").conflicts([
-        "memory",
-        "data",
-      ]),
+      new Option(
+        "--engine <url>",
+        "store messages in a broker that other servers use too: redis://host:port or nats://host:port",
+      ).conflicts(["memory", "data"]),
     )
     .option("--retain-count <number>", "messages to keep of a channel", wholeNumber(1))
     .option("--retain-bytes <number>", "bytes to keep of a channel", wholeNumber(1))

@@ -209,6 +209,18 @@ describe("The public names", () => {
       "
     `);
   });
+  test("of throughline/nats", async () => {
+    expect(await publicNames("nats")).toMatchInlineSnapshot(`
+      "
+      nats
+      publisher
+      type NatsConnect
+      type NatsOptions
+      type Publisher
+      type PublisherOptions
+      "
+    `);
+  });
   test("of throughline/server", async () => {
     expect(await publicNames("server")).toMatchInlineSnapshot(`
       "

@@ -44,6 +44,7 @@ export const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     "npm:commander",
     "dynamic npm:redis",
     "dynamic npm:ioredis",
+    "dynamic npm:@nats-io/transport-node",
   ],
 };
 

@@ -1,15 +1,19 @@
 import { describe, expect, test } from "vitest";
+import { NatsServer } from "../support/nats-server.ts";
 import { RedisServer } from "../support/redis-server.ts";
 import { freePort, Program, runProgram } from "./program.ts";
 
 /** Node's own way to answer for a package that is not there. */
 const WITHOUT_CLIENTS = `--import data:text/javascript,${encodeURIComponent(
-  `import { register } from "node:module"; register("data:text/javascript," + encodeURIComponent('export async function resolve(name, context, next) { if (/^(io)?redis$/.test(name)) throw Object.assign(new Error("none"), { code: "ERR_MODULE_NOT_FOUND" }); return next(name, context); }'));`,
+  `import { register } from "node:module"; register("data:text/javascript," + encodeURIComponent('export async function resolve(name, context, next) { if (/^(io)?redis$|^@nats-io/.test(name)) throw Object.assign(new Error("none"), { code: "ERR_MODULE_NOT_FOUND" }); return next(name, context); }'));`,
 )}`;
 
 describe("throughline dev --engine", () => {
-  test("[D2] two servers on one Redis are one line: what is published to one is read on the other", async () => {
-    await using server = new RedisServer({ port: await freePort() });
+  test.each([
+    { name: "Redis", start: async () => new RedisServer({ port: await freePort() }) },
+    { name: "NATS", start: async () => new NatsServer() },
+  ])("[D2] two servers on one $name are one line: what is published to one is read on the other", async ({ start }) => {
+    await using server = await start();
     const [a, b] = [await freePort(), await freePort()];
     const urls = [`http://127.0.0.1:${a}`, `http://127.0.0.1:${b}`] as const;
     const program = await startDevOn(a, server.url);
@@ -29,9 +33,13 @@ describe("throughline dev --engine", () => {
       code: 1,
       err: expect.stringMatching(/Redis cannot be reached: .*ECONNREFUSED/),
     });
+    expect(await start("--engine", `nats://me:secret@127.0.0.1:${closed}`)).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/NATS cannot be reached: .*refused/i),
+    });
     expect(await start("--engine", "kafka://localhost")).toMatchObject({
       code: 1,
-      err: expect.stringContaining("There is no engine for kafka://localhost. Write it as redis://host:port"),
+      err: expect.stringContaining("There is no engine for kafka://localhost. Write it as redis://host:port or nats://host:port"),
     });
     expect(await start("--engine", "redis://localhost", "--memory")).toMatchObject({ code: 2 });
     process.env["NODE_OPTIONS"] = WITHOUT_CLIENTS;
@@ -43,6 +51,9 @@ describe("throughline dev --engine", () => {
           `To use redis://127.0.0.1:${closed} a client of Redis is needed, and none is installed. Install one: npm install redis`,
         ),
       ]);
+      expect((await start("--engine", `nats://me:secret@127.0.0.1:${closed}`)).err).toContain(
+        `To use nats://127.0.0.1:${closed} a client of NATS is needed, and none is installed. Install one: npm install @nats-io/transport-node.`,
+      );
     } finally {
       delete process.env["NODE_OPTIONS"];
     }

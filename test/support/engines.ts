@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { afterAll } from "vitest";
 import { disk } from "../../src/disk.ts";
 import { type Log, memory } from "../../src/index.ts";
+import { nats } from "../../src/nats.ts";
 import { redis } from "../../src/redis.ts";
+import { sharedNats, stopSharedNats } from "./nats-server.ts";
 import { LIBRARIES, sharedRedis, stopSharedRedis } from "./redis-server.ts";
 
 export interface EnginePowers {
@@ -30,6 +32,7 @@ export interface Engine {
 }
 
 afterAll(stopSharedRedis);
+afterAll(stopSharedNats);
 
 export const ENGINES: readonly Engine[] = [
   {
@@ -54,6 +57,15 @@ export const ENGINES: readonly Engine[] = [
     create() {
       const { server, prefix } = sharedRedis();
       return { engine: () => redis(LIBRARIES[0]!.client(server), { prefix }), dispose: () => undefined };
+    },
+  },
+  {
+    name: "nats",
+    level: "memory",
+    powers: { restart: true, forgets: false },
+    create() {
+      const { server, prefix } = sharedNats();
+      return { engine: () => nats(server.connect, { prefix, streams: 1 }), dispose: () => undefined };
     },
   },
 ];

@@ -1,0 +1,79 @@
+import { ThroughlineError } from "../../protocol/error.ts";
+
+/** A question that was never sent: there was no connection. */
+export class Unsent extends Error {}
+
+/** No answer came in time. What was asked may have been done. */
+export class Unanswered extends Error {}
+
+/** What JetStream says where it did nothing. */
+export class Refused extends Error {
+  /** JetStream's own number of the error: 10071 is a wrong last sequence. 503 is that nobody was there to ask. */
+  readonly number: number;
+
+  constructor(number: number, description: string) {
+    super(description);
+    this.number = number;
+  }
+}
+
+const NOBODY = 503;
+const NO_MESSAGE = 10037;
+const NO_STREAM = 10059;
+const WRONG_LAST_SEQUENCE = [10071, 10164];
+
+/** True if what was asked has certainly not been done. */
+export function isRefused(error: unknown): boolean {
+  return error instanceof Unsent || error instanceof Refused;
+}
+
+/** Somebody else has written since. */
+export function isLate(error: unknown): boolean {
+  return error instanceof Refused && WRONG_LAST_SEQUENCE.includes(error.number);
+}
+
+/** There is no stream, or none that can be written now. */
+export function isAway(error: unknown): boolean {
+  return error instanceof Refused && (error.number === NO_STREAM || error.number === NOBODY);
+}
+
+/** There is no stream. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof Refused && error.number === NO_STREAM;
+}
+
+export function isNoMessage(error: unknown): boolean {
+  return error instanceof Refused && error.number === NO_MESSAGE;
+}
+
+/** What a library threw, as one of the three above; or as it is. */
+export function failureOf(error: unknown): Error {
+  const { name, cause, code } = error as { name?: string; cause?: { name?: string }; code?: string };
+  if (name === "NoResponders" || cause?.name === "NoResponders" || code === "503")
+    return new Refused(NOBODY, "nobody is there to store it.");
+  if (name === "TimeoutError" || code === "TIMEOUT") return new Unanswered("NATS did not answer in time.");
+  return error as Error;
+}
+
+/** An append that failed: `not_stored` where that is certain, else `unknown`. */
+export function appendError(channel: string, cause: unknown, isInDoubt: boolean): ThroughlineError {
+  if (isInDoubt) {
+    const sentence = `Whether the message for ${channel} is stored in NATS is not known: ${messageOf(cause)} Publish it again with the same key.`;
+    return new ThroughlineError("unknown", sentence, { retryAfterMs: 1_000, cause });
+  }
+  const sentence = `NATS did not take the message for ${channel}: ${messageOf(cause)} Nothing was stored; publish it again later.`;
+  return new ThroughlineError("not_stored", sentence, { retryAfterMs: 1_000, cause });
+}
+
+/** A read that failed. Whoever attaches now is asked to come back. */
+export function readError(channel: string, cause: unknown): ThroughlineError {
+  const sentence = `${channel} cannot be read, for NATS does not answer as it should: ${messageOf(cause)}`;
+  return new ThroughlineError("overloaded", sentence, { retryAfterMs: 1_000, cause });
+}
+
+/** The text of an error as a sentence. */
+export function messageOf(error: unknown): string {
+  const { message, name } = error as Error;
+  const text = message || name || String(error);
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}

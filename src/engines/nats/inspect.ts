@@ -1,0 +1,85 @@
+import { ThroughlineError } from "../../protocol/error.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import type { Level } from "../../protocol/message.ts";
+import { Refused } from "./failure.ts";
+import type { JetStream } from "./jetstream.ts";
+import type { Places } from "./places.ts";
+import { openStreams } from "./streams.ts";
+
+/** Republishing, and asking for the next message of a subject, came with it. */
+const VERSION_MIN = [2, 9];
+/** `sync_interval: always` came with it. */
+const VERSION_SYNCED = [2, 10];
+/** What headers may add to a message. */
+const HEADERS_BYTES = 16_384;
+
+/** What a NATS is and does, as far as it says. */
+export interface Inspection {
+  /** What an ack is worth there. */
+  readonly level: Level;
+  /** What the operator should know, a sentence each. */
+  readonly sentences: readonly string[];
+}
+
+/** Asks NATS what it is, and makes the streams that are not there. Throws if it is too old, or has no JetStream. */
+export async function inspect(js: JetStream, places: Places, replicas: number, isSynced: boolean): Promise<Inspection> {
+  const { version, payloadBytesMax } = js.line;
+  if (isOlder(version, VERSION_MIN)) {
+    throw new ThroughlineError(
+      "internal",
+      `This is nats-server ${version}, and the nats engine needs ${VERSION_MIN.join(".")} or later. Update it.`,
+    );
+  }
+  try {
+    await js.account();
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    const sentence = `NATS keeps no messages here (${error.message}): run nats-server with JetStream (-js), and let this account use it.`;
+    throw new ThroughlineError("internal", sentence, { cause: error });
+  }
+  const { logs, fence } = await openStreams(js, places, replicas);
+  const sentences: string[] = [];
+  const copies = Math.min(...logs.map(({ config }) => config.num_replicas ?? 1));
+  if (copies !== replicas) {
+    sentences.push(
+      `The streams ${places.prefix}-* have ${copies} ${copies === 1 ? "copy" : "copies"}, not ${replicas} as the engine was told: edit them (nats stream edit --replicas).`,
+    );
+  }
+  if (logs.some(({ config }) => config.republish?.dest === undefined)) {
+    sentences.push(
+      `The streams ${places.prefix}-* do not tell what they store (no republish), so other nodes hear of it by looking, seconds late. Let the engine make them.`,
+    );
+  }
+  if (logs.some(({ config }) => config.storage === "memory")) {
+    sentences.push(
+      `The streams ${places.prefix}-* are in memory: when NATS restarts all channels begin anew, and readers are told by a gap.`,
+    );
+  }
+  if (fence === null) {
+    sentences.push(
+      "NATS lets this account have no stream in memory, so a restart that lost messages is noticed by tags alone. Let it have one of a few kB.",
+    );
+  }
+  if (payloadBytesMax < LIMITS.messageBytesMax + HEADERS_BYTES) {
+    sentences.push(
+      `NATS takes messages of ${payloadBytesMax} bytes with their headers (max_payload): publishes larger than that are refused. Set it to 2MB for all that may be published.`,
+    );
+  }
+  const canSync = !isOlder(version, VERSION_SYNCED);
+  if (isSynced && !canSync)
+    sentences.push(
+      `nats-server ${version} cannot sync each write (that came with ${VERSION_SYNCED.join(".")}), so acks do not say disk. Update it.`,
+    );
+  const isDisk = isSynced && canSync;
+  if (copies === 1 && !isDisk) {
+    sentences.push(
+      "NATS writes to disk when the system likes (sync_interval, 2 minutes of its own): a power cut takes what came since, and readers are told by a gap. Set it to always, and synced for acks that say disk; or have 3 replicas.",
+    );
+  }
+  return { level: copies > 1 ? "replicated" : isDisk ? "disk" : "memory", sentences };
+}
+
+function isOlder(version: string, [major, minor]: readonly number[]): boolean {
+  const [itsMajor = 0, itsMinor = 0] = version.split(".").map((part) => Number.parseInt(part, 10));
+  return itsMajor < major! || (itsMajor === major && itsMinor < minor!);
+}

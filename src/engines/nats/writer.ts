@@ -1,0 +1,338 @@
+import type { Appended, Draft, LogContext, Retention } from "../../core/log.ts";
+import { ThroughlineError } from "../../protocol/error.ts";
+import { TAG_LENGTH } from "../../protocol/position.ts";
+import type { Channels, Publishing } from "./channels.ts";
+import { appendError, isAway, isLate, isRefused, Unanswered } from "./failure.ts";
+import type { Fence } from "./fence.ts";
+import type { Follows } from "./follows.ts";
+import type { JetStream } from "./jetstream.ts";
+import { KeyTable } from "./keys.ts";
+import type { Ledger } from "./ledger.ts";
+import type { Place, Places } from "./places.ts";
+import { planAppend, planRemoval } from "./plan.ts";
+import type { Reader } from "./reader.ts";
+import { decodeSheet, encodeSheet, lengthOf, type NewSheet, type Sheet } from "./record.ts";
+import { NOTHING, standingAfter } from "./standing.ts";
+import type { Trimmer } from "./trimmer.ts";
+
+/** One message of NATS takes so much at most, at least one draft. */
+const CALL_COUNT_MAX = 500;
+const CALL_BYTES_MAX = 262_144;
+/** What headers need beside the payload: those of the log, with all of its eras, and of one entry. */
+const HEADERS_BYTES_MAX = 8_192;
+/** Another node that publishes to the same channel may be quicker so often. */
+const RACES_MAX = 50;
+/** So long it is tried to find out whether what was sent is stored; then it is not known. */
+const DOUBT_MS_MAX = 6_000;
+const DOUBT_PAUSE_MS = 200;
+/** Sheets of other nodes that are read one by one, so that keys and followers keep up. */
+const MISSED_MAX = 64;
+
+export interface WriterContext {
+  readonly log: LogContext;
+  readonly js: JetStream;
+  readonly places: Places;
+  readonly fence: Fence;
+  readonly follows: Follows;
+  readonly reader: Reader;
+  readonly channels: Channels;
+  readonly ledger: Ledger;
+  readonly trimmer: Trimmer;
+  readonly retention: Retention;
+  /** Names this engine among the nodes. */
+  readonly node: string;
+  /** Makes the streams anew that are gone. */
+  readonly restore: () => Promise<void>;
+}
+
+/** One call of `append` on its way. */
+interface Job {
+  readonly answers: Appended[];
+  /** Its drafts without an answer. */
+  missing: number;
+  error: ThroughlineError | null;
+  readonly resolve: (answers: readonly Appended[]) => void;
+  readonly reject: (error: ThroughlineError) => void;
+}
+
+interface DraftStep {
+  readonly type: "draft";
+  readonly job: Job;
+  readonly draft: Draft;
+  readonly index: number;
+}
+
+type Step = DraftStep | { readonly type: "remove"; readonly resolve: () => void; readonly reject: (error: ThroughlineError) => void };
+
+/** A publish of which it is not known whether it is stored. */
+class Doubt extends Error {}
+
+/**
+ * The way in of each channel: one publish at a time, which takes along all that came during the one before, and says which message it expects to be the last. So two nodes never write one
+ * offset, the order of the calls is the order of the log, and a publish without an answer can be sent once more: it is stored once, or the log says what stands in its place.
+ */
+export class Writer {
+  readonly #context: WriterContext;
+  readonly #queues = new Map<string, Step[]>();
+  #onIdle: (() => void) | null = null;
+
+  constructor(context: WriterContext) {
+    this.#context = context;
+  }
+
+  append(channel: string, drafts: readonly Draft[]): Promise<readonly Appended[]> {
+    if (drafts.length === 0) return Promise.resolve([]);
+    const bytesMax = this.#context.js.line.payloadBytesMax;
+    const large = drafts.find((draft) => lengthOf(draft) + HEADERS_BYTES_MAX > bytesMax);
+    if (large !== undefined) {
+      const sentence = `A message for ${channel} has ${lengthOf(large)} bytes, and NATS takes ${bytesMax} with their headers. Nothing was stored; raise max_payload there.`;
+      return Promise.reject(new ThroughlineError("too_large", sentence));
+    }
+    return new Promise((resolve, reject) => {
+      const job: Job = { answers: [], missing: drafts.length, error: null, resolve, reject };
+      this.#add(
+        channel,
+        drafts.map((draft, index) => ({ type: "draft", job, draft, index })),
+      );
+    });
+  }
+
+  remove(channel: string): Promise<void> {
+    return new Promise((resolve, reject) => this.#add(channel, [{ type: "remove", resolve, reject }]));
+  }
+
+  /** Resolves once all that was called has its answer. */
+  async idle(): Promise<void> {
+    if (this.#queues.size > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+  }
+
+  #add(channel: string, steps: Step[]): void {
+    const queue = this.#queues.get(channel);
+    if (queue !== undefined) {
+      for (const step of steps) queue.push(step);
+      return;
+    }
+    this.#queues.set(channel, steps);
+    void this.#drain(channel, steps);
+  }
+
+  async #drain(channel: string, queue: Step[]): Promise<void> {
+    const state = this.#context.channels.use(channel);
+    while (queue.length > 0) {
+      const next = queue[0]!;
+      if (next.type === "remove") {
+        queue.shift();
+        await this.#remove(state).then(next.resolve, next.reject);
+        continue;
+      }
+      const steps = take(queue);
+      if (steps.length > 0) await this.#call(state, steps);
+    }
+    this.#queues.delete(channel);
+    this.#context.channels.release(state);
+    if (this.#queues.size === 0) this.#onIdle?.();
+  }
+
+  async #call(state: Publishing, steps: readonly DraftStep[]): Promise<void> {
+    const { log, places, trimmer, retention: own, node } = this.#context;
+    const { channel } = state;
+    const place = places.of(channel);
+    const drafts = steps.map(({ draft }) => draft);
+    const wantsKeys = drafts.some(({ key }) => key !== undefined);
+    try {
+      const answers = await this.#write(state, place, wantsKeys, (fence) => {
+        const plan = planAppend(state.standing, state.keys ?? NO_KEYS, drafts, {
+          ...{ nowMs: Math.floor(log.clock.now()), retention: log.retain(channel, own), keysMax: log.keysMax, node, fence },
+          ...{ keyMsMin: log.keySecondsMin * 1_000, lineageMax: log.lineageMax, letters: log.random.letters(8), hasLost: state.hasLost },
+          tags: drafts.map(() => log.random.letters(TAG_LENGTH)),
+        });
+        return { sheet: plan.sheet, answer: plan.answers };
+      });
+      trimmer.stored(state);
+      for (const [index, { job, index: place }] of steps.entries()) job.answers[place] = answers[index]!;
+      settle(steps);
+    } catch (error) {
+      fail(steps, appendError(channel, error, error instanceof Doubt));
+    }
+  }
+
+  async #remove(state: Publishing): Promise<void> {
+    const { places, node, js } = this.#context;
+    const place = places.of(state.channel);
+    try {
+      await this.#write(state, place, false, (fence) => {
+        const isThere = state.standing.lineage.length > 0;
+        return { sheet: isThere ? planRemoval(state.standing, node, fence) : null, answer: null };
+      });
+      // what this leaves behind is of a log that is known to be gone
+      if (state.standing.removed === null) return;
+      for (const subject of [place.keys, place.log]) await js.purge(place.stream, subject, state.standing.seq).catch(() => {});
+      if (state.keys !== null) state.keys.lastSegmentSeq = 0;
+    } catch (error) {
+      const isUnknown = error instanceof Doubt;
+      const sentence = `Whether ${state.channel} was removed is ${isUnknown ? "not known" : "certain: it was not"}: ${(error as Error).message} Remove it again.`;
+      throw new ThroughlineError(isUnknown ? "unknown" : "not_stored", sentence, { retryAfterMs: 1_000, cause: error });
+    }
+  }
+
+  /** Writes the sheet that is planned for a log as it stands; where another node was quicker, what it wrote is read, and planned is anew. */
+  async #write<Answer>(
+    state: Publishing,
+    place: Place,
+    wantsKeys: boolean,
+    plan: (fence: string) => { readonly sheet: NewSheet | null; readonly answer: Answer },
+  ): Promise<Answer> {
+    const { fence, ledger, follows, log, restore } = this.#context;
+    let isRestored = false;
+    let isFresh = false;
+    for (let races = 0; ; ) {
+      try {
+        if (state.generation !== this.#context.js.line.generation) {
+          await this.#catchUp(state, place);
+          isFresh = true;
+        }
+        const word = await fence.word();
+        if (wantsKeys && state.keys === null) state.keys = state.standing.seq === 0 ? new KeyTable() : await ledger.load(state, place);
+        const { sheet, answer } = plan(word);
+        if (sheet === null) {
+          if (isFresh) return answer;
+          // an answer that needs no publish is not refused where the log has moved on: so it is looked at
+          state.generation = 0;
+          continue;
+        }
+        const seq = await this.#store(state.channel, place, sheet);
+        if (seq !== null) {
+          const stored = { ...sheet, seq };
+          state.apply(stored);
+          follows.saw(state.channel, stored, true);
+          return answer;
+        }
+        state.generation = 0;
+        if (++races === RACES_MAX) throw new Error(`other nodes were quicker ${RACES_MAX} times.`);
+        if (races > 3) await this.#pause(log.random.fraction() * Math.min(100, 2 ** races));
+      } catch (error) {
+        state.generation = 0;
+        if (!isAway(error) || isRestored) throw error;
+        isRestored = true;
+        fence.forget();
+        await restore();
+      }
+    }
+  }
+
+  /** Stores a sheet, and gives its place; null if another one has taken it. Where no answer comes it is sent again, and so is stored once or not at all. */
+  async #store(channel: string, place: Place, sheet: NewSheet): Promise<number | null> {
+    const { js, log, follows } = this.#context;
+    const { headers, payload } = encodeSheet(sheet);
+    const since = log.clock.elapsed();
+    let doubt: Error | null = null;
+    for (let isTaken = false; ; ) {
+      try {
+        if (doubt !== null) {
+          const seq = await this.#find(place, sheet);
+          if (seq !== "open" || isTaken) return seq === "open" ? null : seq;
+        }
+        return await js.publish(place.log, headers, payload);
+      } catch (error) {
+        if (isLate(error)) {
+          if (doubt === null) return null;
+          isTaken = true;
+          continue;
+        }
+        if (!isRefused(error)) doubt = error as Error;
+        else if (doubt === null) throw error;
+        if (log.clock.elapsed() - since > DOUBT_MS_MAX || js.line.isClosed) {
+          follows.doubt(channel);
+          throw new Doubt(doubt.message, { cause: doubt });
+        }
+        await this.#pause(log.random.fraction() * DOUBT_PAUSE_MS);
+      }
+    }
+  }
+
+  /** What stands where a sheet was to stand: itself, another one (null), or nothing yet. */
+  async #find(place: Place, sheet: NewSheet): Promise<number | null | "open"> {
+    const next = await this.#context.reader.next(place, sheet.previous + 1);
+    if (next === null) return "open";
+    if (next.first === sheet.first && next.born === sheet.born && next.lines[0]?.entry.tag === sheet.lines[0]?.entry.tag) return next.seq;
+    if (next.previous > sheet.previous) throw new Unanswered("it may be stored and deleted since.");
+    return null;
+  }
+
+  /** Learns how the log stands, by what other nodes have written to it, or by its last sheet alone. */
+  async #catchUp(state: Publishing, place: Place): Promise<void> {
+    const { js, reader, follows } = this.#context;
+    const { generation } = js.line;
+    const before = state.standing;
+    let last = await reader.last(place);
+    for (let tries = 1; (last?.seq ?? 0) < before.seq && (await reader.mayBeBehind(tries)); tries++) last = await reader.last(place);
+    const standing = last === null ? NOTHING : standingAfter(last);
+    const isSame = standing.seq === before.seq && standing.born === before.born && standing.topTag === before.topTag;
+    const missed = !isSame && last !== null && before.seq > 0 && last.seq > before.seq ? await this.#missed(place, before.seq, last) : [];
+    if (missed.length > 0 && missed[0]!.previous === before.seq && missed.at(-1)!.seq >= standing.seq) {
+      for (const sheet of missed) {
+        state.apply(sheet);
+        follows.saw(state.channel, sheet, false);
+      }
+    } else if (!isSame) {
+      const wasThere = before.lineage.length > 0 && last?.born === before.born && last.lines.length > 0;
+      const isBehind = standing.top < before.top || (standing.top === before.top && standing.topTag !== before.topTag);
+      state.hasLost = wasThere && (isBehind || (missed[0]?.previous ?? before.seq) < before.seq);
+      state.standing = standing;
+      state.keys = null;
+    }
+    state.generation = generation;
+  }
+
+  /** The sheets after a place, up to the last one or further; few at most. */
+  async #missed(place: Place, seq: number, last: Sheet): Promise<Sheet[]> {
+    if (last.previous === seq) return [last];
+    const missed: Sheet[] = [];
+    await this.#context.js.each(place.stream, place.log, seq + 1, (stored) => {
+      missed.push(decodeSheet(stored.seq, stored.headers, stored.data));
+      return stored.seq < last.seq && missed.length < MISSED_MAX;
+    });
+    return missed;
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => this.#context.log.clock.after(ms, resolve));
+  }
+}
+
+/** For drafts without keys. */
+const NO_KEYS = new KeyTable();
+
+/** As many drafts as one call takes. */
+function take(queue: Step[]): DraftStep[] {
+  const steps: DraftStep[] = [];
+  let bytes = 0;
+  let taken = 0;
+  for (; taken < queue.length; taken++) {
+    const step = queue[taken]!;
+    if (step.type !== "draft") break;
+    // part of a call that has failed already
+    if (step.job.error !== null) continue;
+    bytes += lengthOf(step.draft);
+    if (steps.length === CALL_COUNT_MAX || (bytes > CALL_BYTES_MAX && steps.length > 0)) break;
+    steps.push(step);
+  }
+  queue.splice(0, taken);
+  return steps;
+}
+
+function settle(steps: readonly DraftStep[]): void {
+  for (const { job } of steps) if (--job.missing === 0 && job.error === null) job.resolve(job.answers);
+}
+
+/** A call of which an earlier part is stored is not one of which nothing is. */
+function fail(steps: readonly DraftStep[], error: ThroughlineError): void {
+  for (const { job } of steps) {
+    if (job.error !== null) continue;
+    const isPartly = error.code === "not_stored" && job.answers.length > 0;
+    job.error = isPartly
+      ? new ThroughlineError("unknown", `${error.message} What came before it in the same call is stored.`, { retryAfterMs: 1_000 })
+      : error;
+    job.reject(job.error);
+  }
+}

@@ -1,0 +1,185 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnect } from "../../src/nats.ts";
+import { need } from "./need.ts";
+import { until } from "./until.ts";
+
+const STARTING_MS_MAX = 10_000;
+
+interface Message {
+  readonly subject: string;
+  readonly hdrs: string;
+  readonly data?: string;
+}
+
+export interface NatsSettings {
+  /** Further lines of its configuration. */
+  readonly lines?: readonly string[];
+  /** Without JetStream. */
+  readonly isPlain?: boolean;
+}
+
+/** A nats-server of a test's own, on a port and in a directory of its own, with JetStream. */
+export class NatsServer {
+  readonly #directory = mkdtempSync(join(tmpdir(), "throughline-nats-"));
+  readonly #lines: readonly string[];
+  #port = -1;
+  #asked = 0;
+  #child: ChildProcess | null = null;
+  #connection: Promise<NatsConnection> | null = null;
+
+  constructor({ lines = [], isPlain = false }: NatsSettings = {}) {
+    const jetstream = `jetstream { store_dir: "${this.store}", max_mem: 64MB, max_file: 4GB }`;
+    this.#lines = isPlain ? lines : [jetstream, ...lines];
+    this.start();
+  }
+
+  get store(): string {
+    return join(this.#directory, "store");
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  get url(): string {
+    return `nats://127.0.0.1:${this.port}`;
+  }
+
+  get connect(): NatsConnect {
+    return connectTo(this);
+  }
+
+  /** To ask it as an operator does. */
+  async ask<Answer>(what: string, body: object = {}): Promise<Answer> {
+    this.#connection ??= connect({ servers: `127.0.0.1:${this.port}`, maxReconnectAttempts: -1, reconnectTimeWait: 20 });
+    return (await (await this.#connection).request(`$JS.API.${what}`, JSON.stringify(body), { timeout: 5_000 })).json();
+  }
+
+  /** Questions to JetStream that it has been asked, these apart. */
+  async requests(): Promise<number> {
+    const { api } = await this.ask<{ api: { total: number } }>("INFO");
+    return api.total - ++this.#asked;
+  }
+
+  /** The streams of the logs. */
+  async streams(prefix: string): Promise<readonly string[]> {
+    const { streams } = await this.ask<{ streams: readonly string[] }>("STREAM.NAMES", { subject: `${prefix}.>` });
+    return streams.filter((name) => name !== `${prefix}-fence`);
+  }
+
+  /** Makes the logs of a prefix what they were after so many of their messages, without a restart. */
+  async rewind(prefix: string, count: number): Promise<void> {
+    for (const name of await this.streams(prefix)) {
+      const { config, state } = await this.ask<{ config: object; state: { last_seq: number } }>(`STREAM.INFO.${name}`);
+      const kept: Message[] = [];
+      for (let seq = 1; seq <= Math.min(count, state.last_seq); seq++) {
+        kept.push((await this.ask<{ message: Message }>(`STREAM.MSG.GET.${name}`, { seq })).message);
+      }
+      await this.ask(`STREAM.DELETE.${name}`);
+      await this.ask(`STREAM.CREATE.${name}`, config);
+      for (const { subject, hdrs, data } of kept) {
+        const headers = { encode: () => Buffer.from(hdrs, "base64") } as unknown as MsgHdrs;
+        await (await this.#connection)?.request(subject, Buffer.from(data ?? "", "base64"), { headers, timeout: 5_000 });
+      }
+    }
+  }
+
+  /** Starts it, or starts it again with what it has kept, and returns once it listens. */
+  start(): void {
+    const config = join(this.#directory, "nats.conf");
+    const lines = [
+      ...[`listen: 127.0.0.1:${this.#port}`, `pid_file: "${join(this.#directory, "pid")}"`, `ports_file_dir: "${this.#directory}"`],
+      ...["max_payload: 4MB", ...this.#lines],
+    ];
+    writeFileSync(config, lines.join("\n"));
+    const child = spawn(need("nats-server"), ["-c", config], { stdio: "ignore" });
+    this.#child = child;
+    const deadline = performance.now() + STARTING_MS_MAX;
+    const pause = new Int32Array(new SharedArrayBuffer(4));
+    for (let port = 0; port === 0; port = this.#readPort(child.pid)) {
+      if (performance.now() > deadline) throw new Error("nats-server does not listen.");
+      Atomics.wait(pause, 0, 0, 5);
+    }
+  }
+
+  /** Ends it as a crash does; what it has written stays. */
+  async kill(signal: "SIGKILL" | "SIGTERM" = "SIGKILL"): Promise<void> {
+    const child = this.#child;
+    this.#child = null;
+    if (child === null) return;
+    const ended = once(child, "exit");
+    child.kill("SIGCONT");
+    child.kill(signal);
+    await ended;
+  }
+
+  /** Throws away what it has stored, while it is ended. */
+  wipe(): void {
+    rmSync(this.store, { recursive: true, force: true });
+  }
+
+  /** Remembers what it has stored, while it rests; `forget` makes it forget what came since, while it is ended. */
+  remember(): void {
+    cpSync(this.store, `${this.store}-then`, { recursive: true });
+  }
+
+  forget(): void {
+    this.wipe();
+    cpSync(`${this.store}-then`, this.store, { recursive: true });
+  }
+
+  /** It stands still, all of its threads, and nobody is told. */
+  async freeze(): Promise<void> {
+    const pid = this.#child?.pid;
+    this.#child?.kill("SIGSTOP");
+    await until("it stands still", () => / T /.test(readFileSync(`/proc/${pid}/stat`, "latin1")));
+  }
+
+  thaw(): void {
+    this.#child?.kill("SIGCONT");
+  }
+
+  async stop(): Promise<void> {
+    await (await this.#connection)?.close();
+    await this.kill();
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  /** It writes where it listens once it does; 0 until then. */
+  #readPort(pid: number | undefined): number {
+    try {
+      const { nats } = JSON.parse(readFileSync(join(this.#directory, `nats-server_${pid}.ports`), "utf8"));
+      this.#port = Number(new URL(nats[0]).port);
+      return this.#port;
+    } catch {
+      return 0;
+    }
+  }
+}
+
+export function connectTo({ port }: { readonly port: number }): NatsConnect {
+  return () => connect({ servers: `127.0.0.1:${port}` });
+}
+
+let shared: NatsServer | null = null;
+let prefixes = 0;
+
+/** One nats-server for all tests of a file, each of which brings a prefix of its own. `stopSharedNats` ends it. */
+export function sharedNats(): { readonly server: NatsServer; readonly prefix: string } {
+  shared ??= new NatsServer();
+  return { server: shared, prefix: `test-${++prefixes}` };
+}
+
+export async function stopSharedNats(): Promise<void> {
+  await shared?.stop();
+  shared = null;
+}
