@@ -36,9 +36,9 @@ export function onAbort(signal: AbortSignal | undefined, act: () => void, until:
   if (signal?.aborted) act();
 }
 
-/** Waits so many milliseconds, or for ever if the signal fires before. */
+/** Waits so many milliseconds, or for ever if the signal has fired or fires before. */
 export function pause(clock: ClientClock, ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    signal.onabort = clock.after(ms, resolve);
+    if (!signal.aborted) signal.onabort = clock.after(ms, resolve);
   });
 }

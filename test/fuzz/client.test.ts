@@ -136,6 +136,8 @@ const PAGES_THAT_LEAD_BACK: [number[], Transport | "auto"][] = [[[1_206_515_314,
 const PLACES_THAT_ARE_NONE: [number[], Transport | "auto"][] = [
   [[1_764_650_996, 0, 0, 9_646_336, 488_880_552, 0, 982_764_220, 637_328_468], "auto"],
 ];
+/** A goodbye in a long-poll that brought nothing else: the pause before the next went on, with its timer, on a client that was closed. */
+const GOODBYES_IN_A_POLL: [number[], Transport | "auto"][] = [[[0, 0, 0, 0, 848_365_311, 196_867_426], "long-poll"]];
 /** Pages that led nowhere, and long-polls that brought nothing, were asked for again at once, for ever. */
 const ANSWERS_WITH_NOTHING: [number, Transport | "auto"][] = [
   [0, "auto"],
@@ -153,7 +155,7 @@ test("[D2] [D7] whatever a server answers, in whatever order, the client throws 
     fc.asyncProperty(script, transports, async (one, transport) => {
       expect(await live(one, false, transport)).toEqual([]);
     }),
-    { ...runs(0.005), examples: [...PAGES_THAT_LEAD_BACK, ...PLACES_THAT_ARE_NONE] },
+    { ...runs(0.005), examples: [...PAGES_THAT_LEAD_BACK, ...PLACES_THAT_ARE_NONE, ...GOODBYES_IN_A_POLL] },
   );
 });
 

@@ -268,6 +268,7 @@ export class FakeServer {
   }
 
   async #fetch(url: URL, init: RequestInit): Promise<Response> {
+    init.signal?.throwIfAborted();
     const { method = "GET", signal } = init;
     const path = decodeURIComponent(url.pathname) + url.search;
     const headers = new Headers(init.headers);
