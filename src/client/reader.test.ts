@@ -32,6 +32,13 @@ test("[D2] [D10] what two pipes bring while pages are read is kept once, so that
   expect([reader.mode, taken]).toEqual(["joined", [4, 5, 6, 7, 8]]);
 });
 
+test("[D2] it meets a line that stands where it stands, or behind, without what was kept from further on", () => {
+  const { reader, taken } = reading();
+  for (const offset of [8, 9]) reader.offer(message(offset));
+  reader.meet(at(3));
+  expect([reader.mode, taken]).toEqual(["joined", []]);
+});
+
 test("[D2] what a line brings that began again further on is not joined to what came before", () => {
   const { reader, taken } = reading();
   for (const offset of [4, 5, 8, 9]) reader.offer(message(offset));

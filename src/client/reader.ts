@@ -92,10 +92,11 @@ export function createReader(from: string, sink: Sink, keptMax: number): Reader 
     meet(line) {
       const position = reader.position as string;
       const [first] = kept;
-      // What was kept may be of an earlier line, and end before this one
-      if (position < line && !(first && first.offset - 1 <= offsetOf(position) && kept.at(-1)!.position >= line)) return;
+      // What was kept may be of an earlier line, and end before this one, or begin further on
+      const fits = first && first.offset - 1 <= offsetOf(position) && kept.at(-1)!.position >= line;
+      if (position < line && !fits) return;
       reader.mode = "joined";
-      kept.forEach(reader.take);
+      if (fits) kept.forEach(reader.take);
       kept = [];
     },
   };

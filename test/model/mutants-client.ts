@@ -75,8 +75,8 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: client("reader"),
-        find: "if (position < line && !(first && first.offset - 1 <= offsetOf(position) && kept.at(-1)!.position >= line)) return;",
-        replace: "void [position, line, first];",
+        find: "if (position < line && !fits) return;",
+        replace: "",
       },
     ],
   },
