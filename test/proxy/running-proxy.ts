@@ -114,7 +114,7 @@ export async function startProxy(plan: (place: Place) => Plan, upstreamPort: num
       }
       const before = new Set(workersOf(child?.pid));
       child?.kill(reload);
-      await until("there are new workers", () => workersOf(child?.pid).some((worker) => !before.has(worker)));
+      await until("there are new workers", () => workersOf(child?.pid).some((worker) => !before.has(worker)), 30_000);
     },
     async restart(whileDown) {
       await end();
