@@ -10,7 +10,7 @@ const LIVE_PAUSE_MS = 2;
  * fast as it is given would else keep the event loop until its socket is full, which is megabytes later. First come, first served.
  *
  * While others are live there is a pause between turns, so that what they wait for (a commit takes several turns of the event loop) is not behind a page
- * each time. Measured with 20 readers at 2,500 messages/s of 4 KB on disk and one that catches up with 100 MB: the others' p99 meanwhile is 2.4 to 3.2 ms
+ * each time. Measured with 20 readers at 2,500 messages/s of 4 KB on disk and one that catches up with 100 MB: the others' p99 meanwhile is 2.4 to 4.6 ms
  * with it, 15 to 17 ms without it, and 2.5 ms when nobody is behind.
  */
 export class Turns {
