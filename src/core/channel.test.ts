@@ -146,6 +146,21 @@ describe("a live reader", () => {
     expect(sink.take()).toEqual(["2 m2", "3 m3", "4 m4"]);
     expect(sink.reader!.state).toBe("live");
   });
+
+  test("[D3] [D7] is asked whether it has room before each part of a flush, and lags in the middle of one", async () => {
+    const own = await roomWith({ sinkBytesMax: 2_000 });
+    const [quick, slow] = [await own.read(), await own.read("now", new Sink({ room: 2 }))];
+    const [before] = [quick.writes];
+    own.store(5, 400);
+    own.flush();
+    // each costs more than 0.5 kB, so that a part of 1 kB holds one
+    expect([quick.writes - before, slow.reader!.state]).toEqual([5, "waiting"]);
+    expect(slow.take().filter((one) => one.includes("x")).length).toBe(2);
+    slow.drain();
+    await settle();
+    expect(slow.take().filter((one) => one.includes("x")).length).toBe(3);
+    expect(quick.take().filter((one) => one.includes("x")).length).toBe(5);
+  });
 });
 
 describe("[D2] a flush in slices", () => {

@@ -34,10 +34,9 @@ export interface ChannelContext {
 /** How long a log that failed is left alone. Pipes stay open meanwhile. */
 const LOG_RETRY_MS = 1_000;
 
-/** A flush under way. It may take several slices. */
+/** A flush under way. It may take several slices. What is much goes in parts, since a reader is asked before each whether it has room (D7). */
 interface Flush {
-  readonly batch: SharedBatch;
-  readonly before: Position;
+  readonly parts: { readonly batch: SharedBatch; readonly before: Position }[];
   readonly sets: { readonly live: LiveSet<Reader>; readonly codec: Codec; readonly bound: number; index: number }[];
 }
 
@@ -349,22 +348,30 @@ export class Channel implements Flushable, Source {
   }
 
   #beginFlush(): void {
-    const before = this.#tail.head;
-    const batch = this.#batchPending();
+    const parts = this.#batchPending()
+      .parts(this.#context.limits.sinkBytesMax / 2)
+      .map((batch) => {
+        const before = this.#tail.head;
+        this.#tail.push(batch);
+        return { batch, before };
+      });
     this.#pending = [];
     this.#pendingBatch = null;
-    this.#tail.push(batch);
     const sets = [...this.#live].map(([codec, live]) => ({ live, codec, bound: live.readers.length, index: 0 }));
-    this.#flush = { batch, before, sets };
+    this.#flush = { parts, sets };
   }
 
-  #continueFlush({ batch, before, sets }: Flush, deadline: number): boolean {
+  #continueFlush({ parts, sets }: Flush, deadline: number): boolean {
     const { clock } = this.#context;
-    for (const set of sets) {
-      if (set.index === set.bound) continue;
-      set.index = fanOut(set.live, set.index, set.bound, set.codec, before, batch, clock, deadline);
-      // Also between sets: a codec that is not shared is a set of its own for each reader.
-      if (set.index < set.bound || clock.elapsed() >= deadline) return false;
+    for (; parts.length > 0; parts.shift()) {
+      const { batch, before } = parts[0]!;
+      for (const set of sets) {
+        if (set.index === set.bound) continue;
+        set.index = fanOut(set.live, set.index, set.bound, set.codec, before, batch, clock, deadline);
+        // Also between sets: a codec that is not shared is a set of its own for each reader.
+        if (set.index < set.bound || clock.elapsed() >= deadline) return false;
+      }
+      for (const set of sets) set.index = 0;
     }
     this.#flush = null;
     for (const { live, codec } of sets) this.#compact(codec, live);

@@ -104,3 +104,12 @@ test("a part of a batch begins right after an offset; the whole of it is itself"
   expect(one.at(5)).toEqual(at(5));
   expect([one.first, one.last]).toEqual([4, at(6)]);
 });
+
+test("[D7] a batch comes in parts of so many bytes, of one message at least, which together are all of it", () => {
+  const whole = batch(1, 10);
+  const one = batch(1, 1).bytes;
+  const partsOf = (bytesMax: number) => whole.parts(bytesMax).map(({ entries: own }) => own.map(({ offset }) => offset).join(" "));
+  expect(whole.parts(whole.bytes)).toEqual([whole]);
+  expect(partsOf(4 * one + 4)).toEqual(["1 2 3 4", "5 6 7 8", "9 10"]);
+  expect(partsOf(1)).toEqual(["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]);
+});

@@ -15,7 +15,7 @@ export class SharedBatch implements Batch {
     this.epoch = epoch;
     this.entries = entries;
     let bytes = 0;
-    for (const entry of entries) bytes += entry.size + ENTRY_OVERHEAD_BYTES;
+    for (const entry of entries) bytes += costOf(entry);
     this.bytes = bytes;
   }
 
@@ -43,6 +43,24 @@ export class SharedBatch implements Batch {
     return made;
   }
 
+  /** The same in parts of at most so many bytes, of one message at least. */
+  parts(bytesMax: number): SharedBatch[] {
+    if (this.bytes <= bytesMax || this.entries.length === 1) return [this];
+    const parts: SharedBatch[] = [];
+    let from = 0;
+    let bytes = 0;
+    for (const [index, entry] of this.entries.entries()) {
+      if (index > from && bytes + costOf(entry) > bytesMax) {
+        parts.push(new SharedBatch(this.channel, this.epoch, this.entries.slice(from, index)));
+        from = index;
+        bytes = 0;
+      }
+      bytes += costOf(entry);
+    }
+    parts.push(new SharedBatch(this.channel, this.epoch, this.entries.slice(from)));
+    return parts;
+  }
+
   /** What of it stands after `offset`. */
   after(offset: number): SharedBatch {
     return offset < this.first ? this : new SharedBatch(this.channel, this.epoch, this.entries.slice(offset + 1 - this.first));
@@ -51,6 +69,10 @@ export class SharedBatch implements Batch {
 
 /** What an entry costs beside its data: the object, its tag, its share of the encodings. */
 const ENTRY_OVERHEAD_BYTES = 128;
+
+function costOf({ size }: Entry): number {
+  return size + ENTRY_OVERHEAD_BYTES;
+}
 
 /**
  * The last messages of a channel, in memory, as the batches in which they were flushed: what a reader that is only a little behind is

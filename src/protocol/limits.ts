@@ -43,7 +43,7 @@ export const LIMITS = {
   revocationsMax: 10_000,
 
   // delivery
-  /** Bytes unsent on one socket; beyond, the reader is lagging: it leaves the live set and reads on from the log when the socket drains. */
+  /** Bytes unsent on one socket; beyond, the reader is lagging: it leaves the live set and reads on from the log when the socket drains. Whether it has room is asked before each write of at most half as many, or of one message. */
   sinkBytesMax: 262_144,
   /** Seconds without a byte drained from a socket that has unsent bytes; then it is closed with `slow`, and resumes from the log. */
   stalledSecondsMax: 120,
