@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { seededRandom } from "../../test/support/clock.ts";
-import { printOf } from "./print.ts";
+import { printOf, tagOf } from "./print.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -28,4 +28,14 @@ test("[D5] 200,000 messages that differ little have as many prints", () => {
   for (let made = 0; made < 100_000; made++) prints.add(printOf("message", "json", `{"n":${made}}`));
   for (let made = 0; made < 100_000; made++) prints.add(printOf("message", "text", `${made}${random.letters(3)}`));
   expect(prints.size).toBe(200_000);
+});
+
+test("[D9] members whose data count up and down have no sum of tags in common, though their texts differ in a letter", () => {
+  const names = Array.from("abcdefghij", (name) => `${name} ada`);
+  const pairs = names.flatMap((one, index) => names.slice(index + 1).map((other) => [one, other] as const));
+  const numbers = Array.from({ length: 20 }, (_, number) => number);
+  for (const [one, other] of pairs) {
+    const sums = numbers.flatMap((up) => numbers.map((down) => (tagOf(`${one}\n${up}`) + tagOf(`${other}\n${down}`)) % 2 ** 48));
+    expect(new Set(sums).size, `${one} and ${other}`).toBe(sums.length);
+  }
 });

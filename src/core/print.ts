@@ -13,11 +13,21 @@ export function printOf(event: string, kind: Kind, data: string | Uint8Array): s
   return `${(state[0] >>> 0).toString(36)}.${(state[1] >>> 0).toString(36)}`;
 }
 
-/** The same mixes as a number below 2 ** 48: many of them can be added up, and taken off again, without leaving the whole numbers. */
+/**
+ * The same mixes as a number below 2 ** 48: many of them can be added up, and taken off again, without leaving the whole numbers. Since sums of them are compared, what
+ * differs in a letter must differ in all bits: without the last step, which is the finalizer of MurmurHash3, `1` after one name and `3` after another had the sum of `2` and `2`.
+ */
 export function tagOf(text: string): number {
   const state: [number, number] = [0x811c9dc5, 0x9e3779b9];
   mixText(state, text);
-  return (state[0] >>> 0) * 2 ** 16 + (state[1] >>> 16);
+  const high = scatter(state[0] ^ Math.imul(state[1], 0x9e3779b1));
+  return high * 2 ** 16 + (scatter(state[1] ^ high) >>> 16);
+}
+
+function scatter(value: number): number {
+  let mixed = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  return (mixed ^ (mixed >>> 16)) >>> 0;
 }
 
 function mixText(state: [number, number], text: string): void {

@@ -2,7 +2,8 @@ const MODULUS = 2 ** 48;
 
 /**
  * A set as its count and the sum of its members' tags. Whoever holds the same members has the same sum, however they came to him: so it serves as a
- * position that any node can go on from, and two nodes compare their sets by it. Equal sums of different sets are as likely as a guess of 48 bits.
+ * position that any node can go on from, and two nodes compare their sets by it. Equal sums of different sets are as likely as a guess of 48 bits, where
+ * nobody is at pains to make them: the tags are no cryptography.
  */
 export class TagSum {
   count = 0;
