@@ -110,6 +110,7 @@ export class Line {
     if (!this.serverOpen || this.#ended || bytes.length === 0) return true;
     if (this.swallows && isMessages) {
       this.swallows = false;
+      this.sent += bytes.length;
       return !this.#isBehind;
     }
     this.#waiting.push(bytes);
@@ -214,6 +215,8 @@ export class Line {
     this.#flight = [];
     this.#passes = false;
     this.#waiting = [];
+    // Taken by nobody, but not what a socket that is full still holds.
+    this.sent += this.unsent;
     this.unsent = 0;
     this.#after(this.#latency(), () => {
       for (const { load } of flight) {
