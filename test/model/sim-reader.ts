@@ -62,7 +62,12 @@ export class Reader {
       if (this.client.owner.isAlive) this.#world.fail(`${this.cid} got a message after its end`);
       return;
     }
-    if (this.position === null) this.#begin(before(position, offset));
+    if (this.position === null) {
+      // One that is pulled may have begun, been told a gap, and take only now what follows it
+      const gap = this.#gaps.findLast(({ resumeFrom }) => offsetOf(resumeFrom) === offset - 1);
+      if (gap === undefined) this.#begin(before(position, offset));
+      else this.#skip(gap);
+    }
     this.#pass(offset);
     this.position = position;
     const { transport } = this.client.client;
