@@ -1,16 +1,16 @@
 import { expect, test } from "vitest";
-import { formatPosition } from "../protocol/position.ts";
+import { formatPosition, NO_TAG } from "../protocol/position.ts";
 import type { Message } from "./message.ts";
 import { createReader } from "./reader.ts";
 
 const EPOCH = "000000000001Epoch001";
 
-function at(offset: number): string {
-  return formatPosition({ epoch: EPOCH, offset, tag: `tag${offset}`.padEnd(8, "0") });
+function at(offset: number, tag = `tag${offset}`): string {
+  return formatPosition({ epoch: EPOCH, offset, tag: tag.padEnd(8, "0") });
 }
 
-function message(offset: number): Message {
-  return { channel: "a", event: "message", data: offset, position: at(offset), at: 0, offset };
+function message(offset: number, tag?: string): Message {
+  return { channel: "a", event: "message", data: offset, position: at(offset, tag), at: 0, offset };
 }
 
 /** One that reads pages and has come to 3, with room for four of the line's messages meanwhile. */
@@ -27,9 +27,39 @@ test("[D2] [D10] what two pipes bring while pages are read is kept once, so that
   for (const offset of [4, 5, 6, 7, 8, 4, 5, 6]) reader.offer(message(offset));
   reader.meet(at(8));
   expect([reader.mode, taken]).toEqual(["reading", []]);
-  reader.take(message(4));
+  for (const offset of [4, 5]) reader.take(message(offset));
   reader.meet(at(8));
   expect([reader.mode, taken]).toEqual(["joined", [4, 5, 6, 7, 8]]);
+});
+
+test("[D2] [D10] what is kept does not follow another message than the one this reader has in its place", () => {
+  const { reader, taken } = reading();
+  for (const offset of [4, 5, 6]) reader.offer(message(offset));
+  // The line is of a log that has lost its tail since, or has not yet: which of the two, the pages and the line's next gap will tell
+  reader.take(message(4, "another0"));
+  reader.meet(at(6));
+  expect([reader.mode, taken]).toEqual(["reading", [4]]);
+});
+
+test("[D2] what follows next is not known to follow this reader's message, until pages have brought it", () => {
+  const { reader, taken } = reading();
+  for (const offset of [4, 5]) reader.offer(message(offset));
+  reader.meet(at(5));
+  expect([reader.mode, taken]).toEqual(["reading", []]);
+});
+
+test("[D2] [D10] a line that stands at the same offset with another message is not met, whichever of the two sorts first", () => {
+  for (const tag of ["aaaaaaaa", "zzzzzzzz"]) {
+    const { reader } = reading();
+    reader.meet(at(3, tag));
+    expect(reader.mode).toBe("reading");
+  }
+});
+
+test("[D2] a line of whose last message no tag is known is met at its offset", () => {
+  const { reader } = reading();
+  reader.meet(at(3, NO_TAG));
+  expect(reader.mode).toBe("joined");
 });
 
 test("[D2] it meets a line that stands where it stands, or behind, without what was kept from further on", () => {

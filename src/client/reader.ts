@@ -1,5 +1,6 @@
 import type { ThroughlineError } from "../protocol/error.ts";
 import type { GapFrame } from "../protocol/frame.ts";
+import { NO_TAG } from "../protocol/position.ts";
 import type { Message } from "./message.ts";
 import { epochOf, offsetOf } from "./position.ts";
 
@@ -91,14 +92,19 @@ export function createReader(from: string, sink: Sink, keptMax: number): Reader 
     },
     meet(line) {
       const position = reader.position as string;
-      const [first] = kept;
-      // What was kept may be of an earlier line, and end before this one, or begin further on
-      const fits = first && first.offset - 1 <= offsetOf(position) && kept.at(-1)!.position >= line;
-      if (position < line && !fits) return;
+      // What was kept may be of an earlier line, and end before this one; and of a log that had another message where this reader stands
+      const fits = kept.some((message) => isSame(message.position, position)) && kept.at(-1)!.position >= line;
+      // At a later offset of a log that has lost its tail since, the line's next message will not fit, and pages are asked what became of it
+      if (!fits && !isSame(position, line) && position.slice(0, 37) <= line) return;
       reader.mode = "joined";
       if (fits) kept.forEach(reader.take);
       kept = [];
     },
   };
   return reader;
+}
+
+/** One place of the log with one message, as far as is known, whatever epochs began there. */
+function isSame(one: string, other: string): boolean {
+  return one.slice(20) === other.slice(20) || ((one + other).includes(NO_TAG) && offsetOf(one) === offsetOf(other));
 }

@@ -42,7 +42,7 @@ export class Trace {
   readonly #findings: Findings;
   readonly #holes = new Map<number, number>();
   #afterGap = false;
-  /** Of the log, when the oldest that it holds was given. */
+  /** Of the log, when the oldest that it holds was first seen. */
   #generation = 0;
   #beganAt = 0;
 
@@ -99,7 +99,8 @@ export class Trace {
     else if (isNext) ledger.follows(entry, this.place, t, who);
     else if (!this.#misfit(entry, t)) return;
     this.#afterGap = false;
-    if (this.held.length === 0) this.#generation = this.#causes.generation(ledger.name);
+    // Of the log that it was of, not of the one when it came: it may have been on its way while the log went back
+    if (this.held.length === 0) this.#generation = this.#causes.generation(ledger.name, Math.min(t, entry.seenAt));
     this.held.push(entry);
     this.place = entry.place;
     this.offset = offset;
