@@ -154,7 +154,9 @@ export class Trace {
         return missing === null ? null : "counts across logs";
       case "truncated":
         if (missing === null)
-          return skipped === 0 && resumeFrom.slice(21) !== this.place ? null : "moves the reader though it knows no place";
+          return skipped < 0 || (skipped === 0 && resumeFrom.slice(21) !== this.place)
+            ? null
+            : "moves the reader on though it knows no place";
         if (missing > 0 && !this.#causes.allows(this.ledger.name, "trimmed")) return "counts what was never trimmed";
         return missing >= 0 && skipped - missing < 0 ? null : "does not go back to what the log still has";
     }
