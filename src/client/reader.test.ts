@@ -52,3 +52,14 @@ test("[D10] what is kept of a line that ended before the present one does not st
   reader.meet(at(8));
   expect([reader.mode, taken]).toEqual(["reading", []]);
 });
+
+test("[D1] [D2] what the line brought before the log was rewritten is not joined to what a page brought after, though its tags sort later", () => {
+  for (const tag of ["aaaaaaaa", "zzzzzzzz"]) {
+    const { reader, taken } = reading();
+    for (const offset of [4, 5]) reader.offer(message(offset));
+    const present = formatPosition({ epoch: EPOCH, offset: 4, tag });
+    reader.take({ ...message(4), position: present });
+    reader.meet(at(5));
+    expect([reader.mode, reader.position, taken]).toEqual(["reading", present, [4]]);
+  }
+});

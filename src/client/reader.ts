@@ -91,9 +91,10 @@ export function createReader(from: string, sink: Sink, keptMax: number): Reader 
     },
     meet(line) {
       const position = reader.position as string;
-      const [first] = kept;
-      // What was kept may be of an earlier line, and end before this one, or begin further on
-      const fits = first && first.offset - 1 <= offsetOf(position) && kept.at(-1)!.position >= line;
+      const own = offsetOf(position);
+      const first = kept[0]?.offset;
+      // What was kept may be of an earlier line, and end before this one, or begin further on; or have another message where it stands, which was lost
+      const fits = first && first - 1 <= own && kept.at(-1)!.position >= line && (kept[own - first]?.position ?? position) === position;
       if (position < line && !fits) return;
       reader.mode = "joined";
       if (fits) kept.forEach(reader.take);
