@@ -157,6 +157,19 @@ const CASES: readonly Case[] = [
     innocent: [begin(), publishAll(1, 1), message(1), lostTail, repeat(1, 3), trimmed, gap("trimmed", at(1), at(2), 1), message(1, at(3))],
   },
   {
+    name: "duplicate-mid",
+    what: "one content is given before and after a trim, and was first seen after the last that may have lost it",
+    faulty: [
+      [begin(), begin("s"), publish(1), lostTail, stored(1), message(1, at(1), "s"), message(1), repeat(1, 3), trimmed].flat(),
+      [gap("trimmed", at(1), at(2), 1), message(1, at(3))],
+    ],
+    // Lost while it was on its way
+    innocent: [
+      [begin(), begin("s"), publishAll(1, 1), message(1, at(1), "s"), lostTail, message(1), repeat(1, 3), trimmed].flat(),
+      [gap("trimmed", at(1), at(2), 1), message(1, at(3))],
+    ],
+  },
+  {
     name: "divergence",
     what: "two readers are given different messages at one place",
     faulty: [begin("r"), begin("s"), publish(1), publish(2), message(1, at(1), "r"), message(2, at(1), "s")],

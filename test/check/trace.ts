@@ -42,7 +42,7 @@ export class Trace {
   readonly #findings: Findings;
   readonly #holes = new Map<number, number>();
   #afterGap = false;
-  /** Of the log, when the oldest that it holds was given. */
+  /** Of the log, when the oldest that it holds was first seen by anyone. */
   #generation = 0;
   #beganAt = 0;
 
@@ -99,7 +99,8 @@ export class Trace {
     else if (isNext) ledger.follows(entry, this.place, t, who);
     else if (!this.#misfit(entry, t)) return;
     this.#afterGap = false;
-    if (this.held.length === 0) this.#generation = this.#causes.generation(ledger.name);
+    // It may have been on its way for long, and what took the log back since took it too: so, since when it was stored for certain
+    if (this.held.length === 0) this.#generation = this.#causes.generation(ledger.name, entry.seenAt);
     this.held.push(entry);
     this.place = entry.place;
     this.offset = offset;
