@@ -35,8 +35,8 @@ export interface Reader {
   position: string | null;
   /** Where it doubted last. */
   doubted?: string | null;
-  /** A message that a pipe brought. */
-  offer(message: Message): Outcome;
+  /** A message that a pipe brought, which stood at `before`. */
+  offer(message: Message, before: string): Outcome;
   /** A message of a page. */
   take(message: Message): void;
   /** A gap that a pipe told. */
@@ -47,7 +47,8 @@ export interface Reader {
 
 /** `keptMax`: how many messages of the line are kept while it reads pages. */
 export function createReader(from: string, sink: Sink, keptMax: number): Reader {
-  let kept: Message[] = [];
+  /** The first is only where the line stood before the others. */
+  let kept: Pick<Message, "position">[] = [];
   const reader: Reader = {
     from,
     sink,
@@ -60,13 +61,13 @@ export function createReader(from: string, sink: Sink, keptMax: number): Reader 
       reader.position = message.position;
       sink.take(message);
     },
-    offer(message) {
+    offer(message, before) {
       const { position, offset } = message;
-      if (reader.mode === "reading") {
-        const step = offset - (kept.at(-1)?.offset ?? offset - 1);
-        // Two pipes bring it twice, and a line that began again goes on elsewhere: what is kept has no holes
-        if (step > 1) kept = [];
-        if (step > 0 && kept.push(message) > keptMax) kept.shift();
+      const last = kept.at(-1)?.position;
+      // Two pipes bring it twice, and a line that began again goes on elsewhere: in what is kept each followed the one before
+      if (reader.mode === "reading" && offset > offsetOf(last ?? "")) {
+        if (last?.slice(20) !== before.slice(20)) kept = [{ position: before }];
+        if (kept.push(message) > keptMax + 1) kept.shift();
       }
       if (reader.mode !== "joined") return false;
       const own = reader.position as string;
@@ -91,13 +92,12 @@ export function createReader(from: string, sink: Sink, keptMax: number): Reader 
     },
     meet(line) {
       const position = reader.position as string;
-      const own = offsetOf(position);
-      const first = kept[0]?.offset;
-      // What was kept may be of an earlier line, and end before this one, or begin further on; or have another message where it stands, which was lost
-      const fits = first && first - 1 <= own && kept.at(-1)!.position >= line && (kept[own - first]?.position ?? position) === position;
-      if (position < line && !fits) return;
+      // What was kept may be of an earlier line, and end before this one; and it goes on from here only if it, or what it followed, is what this one has
+      const fits = kept.some((one) => one.position.slice(20) === position.slice(20)) && kept.at(-1)!.position >= line;
+      // With another message where the line stands the log was rewritten, and the next page tells
+      if (position !== line && position.slice(0, 37) <= line && !fits) return;
       reader.mode = "joined";
-      if (fits) kept.forEach(reader.take);
+      if (fits) for (const one of kept.slice(1)) reader.take(one as Message);
       kept = [];
     },
   };

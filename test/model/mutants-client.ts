@@ -75,7 +75,7 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: client("reader"),
-        find: "if (position < line && !fits) return;",
+        find: "if (position !== line && position.slice(0, 37) <= line && !fits) return;",
         replace: "",
       },
     ],
