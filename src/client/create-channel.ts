@@ -55,11 +55,12 @@ export function createChannel(name: string, connection: Connection, { clock, htt
     // R14
     if (!view.position) return;
     if (frame.type === undefined) {
-      const message = toMessage(name, positionOf(epochOf(view.position), ...(frame.id.split(".") as [string, string])), frame);
+      const before = view.position;
+      const message = toMessage(name, positionOf(epochOf(before), ...(frame.id.split(".") as [string, string])), frame);
       view.position = message.position;
       if (state === "gap") turn(view.live ? "live" : "catching-up");
       if (message.offset === offsetOf(line as string) + 1) line = message.position;
-      return each(view, (reader) => reader.offer(message)) ? "received" : "duplicates";
+      return each(view, (reader) => reader.offer(message, before)) ? "received" : "duplicates";
     }
     if (frame.type === "gap") {
       view.position = frame.resumeFrom;

@@ -26,7 +26,10 @@ export type Appended =
   /** `keysMax` keys are remembered and none has expired. */
   | { readonly type: "keys_full" };
 
-/** One epoch of a log: its entries begin at `start` and end before the next epoch's. */
+/**
+ * One epoch of a log: its entries begin at `start` and end before the next epoch's. To begin another is to vouch for that end: readers beyond it are told that up to
+ * there nothing is missing.
+ */
 export interface Era {
   readonly epoch: string;
   readonly start: number;

@@ -68,15 +68,15 @@ describe("a reader is told a gap", () => {
     ["epoch: its epoch is unknown, and offset 0 makes no difference", at(B, 0), {}, "epoch", at(A, 0), null],
     ["epoch: the origin has no offset but 0", { ...ORIGIN, offset: 4 }, {}, "epoch", at(A, 0), null],
     ["epoch: its epoch is no longer remembered", at(A, 8), { lineage: ERAS.slice(1) }, "epoch", at(B, 0), null],
-    ["truncated: the log ends before it", at(A, 12), {}, "truncated", at(A, 10), 0],
-    ["truncated: the log ends just before it", at(A, 11), {}, "truncated", at(A, 10), 0],
+    ["truncated: the log ends before it", at(A, 12), {}, "truncated", at(A, 10), null],
+    ["truncated: the log ends just before it", at(A, 11), {}, "truncated", at(A, 10), null],
     ["truncated: its epoch ended before it", at(A, 7), { lineage: ERAS }, "truncated", at(A, 5, NO_TAG), 0],
     ["truncated: its epoch ended just before it", at(A, 6), { lineage: ERAS }, "truncated", at(A, 5, NO_TAG), 0],
     ["truncated: its epoch ended before it, beyond the present end too", at(B, 30), { lineage: ERAS }, "truncated", at(B, 8, NO_TAG), 0],
     ["truncated: all of its epoch was lost", at(B, 7), { lineage: EMPTY_ERA }, "truncated", at(A, 5, NO_TAG), 0],
     ["truncated: what its epoch still had is trimmed", at(A, 7), { lineage: ERAS, first: 8 }, "truncated", at(B, 7), 2],
     ["truncated: what its epoch still had is trimmed to the last", at(A, 7), { lineage: ERAS, first: 6 }, "truncated", at(A, 5), 0],
-    ["truncated: everything is trimmed, and the log ends before it", at(A, 12), { first: 11 }, "truncated", at(A, 10), 0],
+    ["truncated: everything is trimmed, and the log ends before it", at(A, 12), { first: 11 }, "truncated", at(A, 10), null],
     ["truncated: the log has another message at its offset", at(A, 4, "elsewise"), {}, "truncated", at(A, 4), null],
     ["truncated: the log has another message at its offset, the last one", at(A, 10, "elsewise"), {}, "truncated", at(A, 10), null],
     [
@@ -190,7 +190,7 @@ function seenWhole(from: Position, { lineage = [], first = 1, top = 10 }: Story)
   }
   if (!rightful.includes(from.offset)) {
     const kept = Math.max(rightful.at(-1)!, first - 1);
-    return ["truncated", kept, kept - rightful.at(-1)!];
+    return ["truncated", kept, epoch === lineage.at(-1)!.epoch ? null : kept - rightful.at(-1)!];
   }
   if (from.offset + 1 < first) return ["trimmed", first - 1, first - 1 - from.offset];
   const isOther = from.offset > 0 && from.tag !== NO_TAG && from.tag !== tagOf(from.offset);

@@ -43,7 +43,9 @@ export function resume(position: Position, page: Page): Step {
   if (position.offset > last) {
     const keptFrom = Math.max(last, head.first - 1);
     const resumeFrom = positionAt(head, entries, keptFrom);
-    return { gap: { reason: "truncated", since, resumeFrom, missing: keptFrom - last }, entries: from(entries, keptFrom + 1) };
+    // Only an epoch that another follows is known to have ended there: the newest may have lost its end unnoticed, and grown again over what this reader had
+    const missing = next === undefined ? null : keptFrom - last;
+    return { gap: { reason: "truncated", since, resumeFrom, missing }, entries: from(entries, keptFrom + 1) };
   }
   if (position.offset < head.first - 1) {
     const missing = head.first - 1 - position.offset;

@@ -12,6 +12,7 @@ interface Loss {
   readonly channel: string | undefined;
   /** Acknowledged messages of this rank and below may be gone; -1: none, though what readers hold may be called in question. */
   readonly rank: number;
+  readonly rewrites: boolean;
 }
 
 /** What was broken, as far as it excuses something. */
@@ -22,7 +23,7 @@ export class Causes {
   /** When all faults were over; null while nobody has said so. */
   calmAt: number | null = null;
 
-  add({ t, phase, channel, may = [], loses = [] }: FaultEvent): void {
+  add({ t, phase, channel, may = [], loses = [], rewrites = false }: FaultEvent): void {
     this.calmAt = phase === "calm" ? t : null;
     if (phase === "calm") return;
     for (const reason of may) {
@@ -30,7 +31,7 @@ export class Causes {
       if (!this.#began.has(cause)) this.#began.set(cause, t);
     }
     if (loses.length === 0 && !may.includes("truncated") && !may.includes("epoch")) return;
-    this.#losses.push({ t, channel, rank: Math.max(-1, ...loses.map(rankOf)) });
+    this.#losses.push({ t, channel, rank: Math.max(-1, ...loses.map(rankOf)), rewrites });
     this.#generations.set(channel, (this.#generations.get(channel) ?? 0) + 1);
   }
 
@@ -43,6 +44,11 @@ export class Causes {
   generation(channel: string, at?: number): number {
     if (at !== undefined) return this.#losses.filter((loss) => loss.t <= at && (loss.channel ?? channel) === channel).length;
     return (this.#generations.get(channel) ?? 0) + (this.#generations.get(undefined) ?? 0);
+  }
+
+  /** Whether offsets were given again under one epoch before this time. */
+  rewrote(channel: string, before: number): boolean {
+    return this.#losses.some((loss) => loss.rewrites && loss.t <= before && (loss.channel ?? channel) === channel);
   }
 
   /** Whether something of this rank may have been lost within these times. */

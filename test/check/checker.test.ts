@@ -31,6 +31,7 @@ interface Case {
 const lostTail = fault("lose tail", { may: ["truncated"], loses: ["disk"] });
 const trimmed = fault("trim", { may: ["trimmed"] });
 const removed = fault("remove", { may: ["epoch"], loses: ["disk"] });
+const rewroteTail = fault("rewrite tail", { may: ["truncated"], loses: ["disk"], rewrites: true });
 const restored = fault("restore", { may: ["truncated"], loses: ["disk"] });
 
 /** Five are stored; the last two are lost, and their places given to 6 and 7; the reader is told, or is not. */
@@ -154,6 +155,19 @@ const CASES: readonly Case[] = [
       message(1, at(3)),
     ],
     innocent: [begin(), publishAll(1, 1), message(1), lostTail, repeat(1, 3), trimmed, gap("trimmed", at(1), at(2), 1), message(1, at(3))],
+  },
+  {
+    name: "duplicate-mid",
+    what: "one content is given before and after a trim, and was first seen after the last that may have lost it",
+    faulty: [
+      [begin(), begin("s"), publish(1), lostTail, stored(1), message(1, at(1), "s"), message(1), repeat(1, 3), trimmed].flat(),
+      [gap("trimmed", at(1), at(2), 1), message(1, at(3))],
+    ],
+    // Lost while it was on its way
+    innocent: [
+      [begin(), begin("s"), publishAll(1, 1), message(1, at(1), "s"), lostTail, message(1), repeat(1, 3), trimmed].flat(),
+      [gap("trimmed", at(1), at(2), 1), message(1, at(3))],
+    ],
   },
   {
     name: "divergence",
@@ -367,6 +381,18 @@ const CASES: readonly Case[] = [
       final([three[0]!, [4, at(2, "b", 2)]]),
     ],
     innocent: [begin(), publishAll(1, 3), messages(1, 3), lostTail, gap("truncated", at(3), at(2), 0), finalAll(1, 2)],
+  },
+  {
+    name: "gap-lied",
+    what: "it says that nothing is missing, and resumes from another message of the same epoch, though no store rewrote it unnoticed",
+    faulty: [begin(), publishAll(1, 3), messages(1, 3), lostTail, gap("truncated", at(3), at(2, "b"), 0), finalAll(1, 1)],
+    innocent: [begin(), publishAll(1, 3), messages(1, 3), rewroteTail, lostTail, gap("truncated", at(3), at(2, "b"), 0), finalAll(1, 1)],
+  },
+  {
+    name: "gap-lied",
+    what: "it moves a reader on and does not say what is missing",
+    faulty: [begin(), publishAll(1, 1), message(1), lostTail, gap("truncated", at(1), at(2, "b"), null)],
+    innocent: [begin(), publishAll(1, 3), messages(1, 3), rewroteTail, gap("truncated", at(3), at(2, "b"), null)],
   },
   {
     name: "never-caught-up",

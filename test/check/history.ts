@@ -115,6 +115,8 @@ export interface FaultEvent {
   readonly may?: readonly GapEvent["reason"][];
   /** What of the log is lost by it on purpose: acknowledged messages of this level and below may be gone. Left out: none. */
   readonly loses?: readonly string[];
+  /** Offsets are given again under the same epoch, and the store does not notice: what it says of that epoch's end later is not to be relied on (PROTOCOL.md §6). */
+  readonly rewrites?: boolean;
 }
 
 /** The log at the end, read by a fresh reader over one way (`via`: a transport, or the store itself). All of them must agree. */

@@ -175,7 +175,7 @@ export class ModelLine {
     const last = (this.#lineage[era + 1]?.start ?? this.#head().offset + 1) - 1;
     if (offset > last) {
       const kept = Math.max(last, this.#first - 1);
-      return { reason: "truncated", resumeFrom: this.#placeAt(kept), missing: kept - last };
+      return { reason: "truncated", resumeFrom: this.#placeAt(kept), missing: era === this.#lineage.length - 1 ? null : kept - last };
     }
     if (offset < this.#first - 1) return { reason: "trimmed", resumeFrom: beforeFirst, missing: this.#first - 1 - offset };
     const present = this.#placeAt(offset);

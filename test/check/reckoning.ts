@@ -196,7 +196,8 @@ function judgeClaim(
   if (own !== undefined && isSame && generation - judged <= 1 && remains.places.has(own)) {
     if (reason === "truncated" || own.epoch === epoch) lie("the log has the very message where it stood");
   }
-  if (reason === "truncated" && missing === 0 && had !== undefined && isKnown(resumeFrom) && !ledger.rewritten) {
+  const isRewritten = ledger.rewritten || causes.rewrote(ledger.name, t);
+  if (reason === "truncated" && missing === 0 && had !== undefined && isKnown(resumeFrom) && !isRewritten) {
     if (had.place !== resumeFrom.slice(21)) lie(`it had ${had.place} there, so that more is missing than it was told`);
   }
 }

@@ -42,7 +42,7 @@ export class Trace {
   readonly #findings: Findings;
   readonly #holes = new Map<number, number>();
   #afterGap = false;
-  /** Of the log, when the oldest that it holds was first seen. */
+  /** Of the log, when the oldest that it holds was first seen by anyone. */
   #generation = 0;
   #beganAt = 0;
 
@@ -99,8 +99,8 @@ export class Trace {
     else if (isNext) ledger.follows(entry, this.place, t, who);
     else if (!this.#misfit(entry, t)) return;
     this.#afterGap = false;
-    // Of the log that it was of, not of the one when it came: it may have been on its way while the log went back
-    if (this.held.length === 0) this.#generation = this.#causes.generation(ledger.name, Math.min(t, entry.seenAt));
+    // It may have been on its way for long, and what took the log back since took it too: so, since when it was stored for certain
+    if (this.held.length === 0) this.#generation = this.#causes.generation(ledger.name, entry.seenAt);
     this.held.push(entry);
     this.place = entry.place;
     this.offset = offset;
@@ -155,7 +155,9 @@ export class Trace {
         return missing === null ? null : "counts across logs";
       case "truncated":
         if (missing === null)
-          return skipped === 0 && resumeFrom.slice(21) !== this.place ? null : "moves the reader though it knows no place";
+          return skipped < 0 || (skipped === 0 && resumeFrom.slice(21) !== this.place)
+            ? null
+            : "moves the reader on though it knows no place";
         if (missing > 0 && !this.#causes.allows(this.ledger.name, "trimmed")) return "counts what was never trimmed";
         return missing >= 0 && skipped - missing < 0 ? null : "does not go back to what the log still has";
     }

@@ -1,4 +1,15 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -207,12 +218,26 @@ describe("A backup that is restored", () => {
     const recent = readFileSync(file);
     writeFileSync(file, old);
     await back(data, true);
-    const [second] = await publish(["2'", "3'"]);
+    const others = await publish(["2'", "3'", "4'"]);
     writeFileSync(file, recent);
-    expect(await back(data, true)).toMatchObject({ lost: { messages: 2, channels: 0 } });
+    expect(await back(data, true)).toMatchObject({ lost: { messages: 3, channels: 0 } });
     await publish(["4"]);
     expect(await told(third!)).toMatchObject({ reason: undefined, reads: ["4"] });
-    expect(await told(second!)).toMatchObject({ reason: "truncated", missing: null, reads: ["3", "4"] });
+    // Also the one beyond the newer backup has never had what stands in it
+    for (const position of others) expect(await told(position)).toEqual({ reason: "epoch", missing: null, reads: ["1", "2", "3", "4"] });
+  });
+
+  test("[D3] put back as a copy of its files, which nobody knows to be old, never says that nothing is missing", async () => {
+    await publish(["1", "2"]);
+    const old = join(home, "copy");
+    cpSync(data, old, { recursive: true });
+    const [, , fifth] = await publish(["3", "4", "5"]);
+    rmSync(data, { recursive: true });
+    cpSync(old, data, { recursive: true });
+    expect(await told(fifth!)).toEqual({ reason: "truncated", missing: null, reads: [] });
+    await publish(["3'", "4'"]);
+    // It resumes at the end, behind two that it has never had
+    expect(await told(fifth!)).toEqual({ reason: "truncated", missing: null, reads: [] });
   });
 
   test("[D3] says what is lost: messages of a channel, and channels that the backup does not have; one that is made anew is another", async () => {

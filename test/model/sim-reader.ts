@@ -92,7 +92,10 @@ export class Reader {
       this.#passSure();
       return true;
     }
-    if (this.position !== null && !isSame(gap.since, this.position)) return false;
+    // What was told while others read too may have brought it to this place: now that it goes on from there, that was its own
+    const way = this.#wayTo(gap.since);
+    if (way === null) return false;
+    for (const earlier of way) this.#skip(earlier);
     this.#skip(gap);
     return true;
   }
@@ -102,6 +105,19 @@ export class Reader {
     let place = this.position;
     for (const { since, resumeFrom } of this.#gaps) if (place !== null && isSame(since, place)) place = resumeFrom;
     return place;
+  }
+
+  /** The gaps that it was told, perhaps, which lead from where it stands to `place`; null if none do. */
+  #wayTo(place: string | null): Told[] | null {
+    const way: Told[] = [];
+    let before = place;
+    for (const gap of this.#gaps.toReversed()) {
+      if (this.position === null || isSame(before, this.position)) break;
+      if (before === null || !isSame(before, gap.resumeFrom)) continue;
+      way.unshift(gap);
+      before = gap.since;
+    }
+    return this.position === null || isSame(before, this.position) ? way : null;
   }
 
   /** The end: what it was told for where it stands is its own. */

@@ -13,7 +13,7 @@ export const SERVER_ACTS: Acts = {
   "lose the tail": [1.2, loseTail],
   "restore an older copy": [1, restore],
   "copy the store": [2, copy],
-  "rewrite the tail": [1.5, (world) => script(world, "rewrite the tail", ["truncated", "epoch"], ["memory"], rewriteTail(world))],
+  "rewrite the tail": [1.5, (world) => script(world, "rewrite the tail", ["truncated", "epoch"], ["memory"], rewriteTail(world), true)],
   "begin a new epoch": [3, (world) => script(world, "a new epoch", ["epoch"], [], (log, channel) => log.addEra(channel))],
   "write elsewhere": [
     6,
@@ -126,11 +126,12 @@ function script(
   may: NonNullable<FaultEvent["may"]>,
   loses: readonly string[],
   act: (log: ScriptedLog, channel: string) => unknown,
+  rewrites = false,
 ): unknown {
   const { scripted } = world.store;
   if (scripted === null) return false;
   const channel = channelOf(world);
-  world.fault(kind, { channel, may, loses });
+  world.fault(kind, { channel, may, loses, ...(rewrites ? { rewrites } : {}) });
   act(scripted.of(channel), channel);
 }
 

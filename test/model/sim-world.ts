@@ -133,7 +133,7 @@ export class World {
   }
 
   /** Something is broken, or mended. */
-  fault(kind: string, told: Partial<Pick<FaultEvent, "phase" | "channel" | "may" | "loses">> = {}): void {
+  fault(kind: string, told: Partial<Pick<FaultEvent, "phase" | "channel" | "may" | "loses" | "rewrites">> = {}): void {
     const { phase = "start" } = told;
     if (phase === "start") this.faults.set(kind, (this.faults.get(kind) ?? 0) + 1);
     this.history.push({ type: "fault", t: this.time.nowMs, kind, phase, ...told });

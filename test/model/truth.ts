@@ -129,7 +129,7 @@ export class Truth {
     }
     const isThere = stored?.life === life && stored.entry.offset === position.offset && !stored.lost;
     if (isThere) return "names a message that was never lost";
-    if (missing === null) return skipped === 0 ? null : "moves a reader though it knows no place";
+    if (missing === null) return skipped <= 0 ? null : "moves a reader on though it knows no place";
     if (missing > 0) return resumeFrom.offset < life.first ? null : "names messages that were never trimmed";
     const common = this.#ancestor(stored, resumeFrom.offset);
     if (life.rewritten || common === undefined || resumeFrom.tag === NO_TAG || resumeFrom.tag === common) return null;

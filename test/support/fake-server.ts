@@ -203,8 +203,9 @@ export class FakeServer {
       ({ type: "gap", channel, reason, since: position, resumeFrom: this.#position(channel, resume), missing }) as ServerFrame;
     const place = log.epochs.findIndex((one) => one.epoch === epoch);
     if (place < 0) return gap("epoch", log.first - 1, null);
-    const last = place + 1 < log.epochs.length ? log.epochs[place + 1]!.start - 1 : top;
-    if (offset > last) return gap("truncated", Math.max(last, log.first - 1), 0);
+    const isNewest = place + 1 === log.epochs.length;
+    const last = isNewest ? top : log.epochs[place + 1]!.start - 1;
+    if (offset > last) return gap("truncated", Math.max(last, log.first - 1), isNewest ? null : Math.max(0, log.first - 1 - last));
     if (offset < log.first - 1) return gap("trimmed", log.first - 1, log.first - 1 - offset);
     const present = this.#position(channel, offset).slice(38);
     return tag !== "--------" && present !== "--------" && tag !== present ? gap("truncated", offset, null) : null;

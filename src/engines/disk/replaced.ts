@@ -45,7 +45,10 @@ export class Replaced {
     }
   }
 
-  /** Called once with each channel of the backup. Gives the epochs that only this log knows of the same line: they ended where the backup ends. */
+  /**
+   * Called once with each channel of the backup. Gives the epochs that only this log knows of the same line: they ended where the backup ends. Where both went on from where
+   * they parted, that is nowhere, and none is given: whoever holds a position in one is told `epoch`, not that nothing is missing.
+   */
   takeOver(channel: string, backedUp: Stand): Era[] {
     const stand = this.#snapshot === null ? null : readStand(this.#snapshot, channel);
     if (stand === null) return [];
@@ -55,6 +58,7 @@ export class Replaced {
     if (shared === undefined) return [];
     const common = Math.min(endOf(stand, shared.epoch), endOf(backedUp, shared.epoch));
     this.#messages -= Math.max(0, common - stand.first + 1);
+    if (stand.top > common && backedUp.top > common) return [];
     return stand.lineage.filter((era) => !isKnown(era)).map(({ epoch }) => ({ epoch, start: backedUp.top + 1 }));
   }
 
