@@ -1,6 +1,5 @@
 import type { ThroughlineError } from "../protocol/error.ts";
 import type { GapFrame } from "../protocol/frame.ts";
-import { NO_TAG } from "../protocol/position.ts";
 import type { Message } from "./message.ts";
 import { epochOf, offsetOf } from "./position.ts";
 
@@ -36,8 +35,8 @@ export interface Reader {
   position: string | null;
   /** Where it doubted last. */
   doubted?: string | null;
-  /** A message that a pipe brought. */
-  offer(message: Message): Outcome;
+  /** A message that a pipe brought, which stood at `before`. */
+  offer(message: Message, before: string): Outcome;
   /** A message of a page. */
   take(message: Message): void;
   /** A gap that a pipe told. */
@@ -48,6 +47,7 @@ export interface Reader {
 
 /** `keptMax`: how many messages of the line are kept while it reads pages. */
 export function createReader(from: string, sink: Sink, keptMax: number): Reader {
+  /** The first is only where the line stood before the others. */
   let kept: Message[] = [];
   const reader: Reader = {
     from,
@@ -61,13 +61,13 @@ export function createReader(from: string, sink: Sink, keptMax: number): Reader 
       reader.position = message.position;
       sink.take(message);
     },
-    offer(message) {
+    offer(message, before) {
       const { position, offset } = message;
-      if (reader.mode === "reading") {
-        const step = offset - (kept.at(-1)?.offset ?? offset - 1);
-        // Two pipes bring it twice, and a line that began again goes on elsewhere: what is kept has no holes
-        if (step > 1) kept = [];
-        if (step > 0 && kept.push(message) > keptMax) kept.shift();
+      const last = kept.at(-1)?.position;
+      // Two pipes bring it twice, and a line that began again goes on elsewhere: in what is kept each followed the one before
+      if (reader.mode === "reading" && offset > offsetOf(last ?? "")) {
+        if (last?.slice(20) !== before.slice(20)) kept = [{ position: before } as Message];
+        if (kept.push(message) > keptMax) kept.shift();
       }
       if (reader.mode !== "joined") return false;
       const own = reader.position as string;
@@ -92,19 +92,14 @@ export function createReader(from: string, sink: Sink, keptMax: number): Reader 
     },
     meet(line) {
       const position = reader.position as string;
-      // What was kept may be of an earlier line, and end before this one; and of a log that had another message where this reader stands
-      const fits = kept.some((message) => isSame(message.position, position)) && kept.at(-1)!.position >= line;
-      // At a later offset of a log that has lost its tail since, the line's next message will not fit, and pages are asked what became of it
-      if (!fits && !isSame(position, line) && position.slice(0, 37) <= line) return;
+      // What was kept may be of an earlier line, and end before this one; and it goes on from here only if it, or what it followed, is what this one has
+      const fits = kept.some((one) => one.position.slice(20) === position.slice(20)) && kept.at(-1)!.position >= line;
+      // With another message where the line stands the log was rewritten, and the next page tells; a tag that is not known is dashes, which sort first
+      if (!fits && position.slice(20) !== line.slice(20) && position.slice(0, 38).padEnd(46, "-") < line) return;
       reader.mode = "joined";
-      if (fits) kept.forEach(reader.take);
+      if (fits) kept.slice(1).forEach(reader.take);
       kept = [];
     },
   };
   return reader;
-}
-
-/** One place of the log with one message, as far as is known, whatever epochs began there. */
-function isSame(one: string, other: string): boolean {
-  return one.slice(20) === other.slice(20) || ((one + other).includes(NO_TAG) && offsetOf(one) === offsetOf(other));
 }

@@ -75,7 +75,7 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: client("reader"),
-        find: "if (!fits && !isSame(position, line) && position.slice(0, 37) <= line) return;",
+        find: 'if (!fits && position.slice(20) !== line.slice(20) && position.slice(0, 38).padEnd(46, "-") < line) return;',
         replace: "",
       },
     ],
