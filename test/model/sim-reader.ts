@@ -100,10 +100,14 @@ export class Reader {
     return true;
   }
 
-  /** Where it stands, with what it was told but has not come to. */
+  /** Where it stands, with what it was told but has not come to: where it settles. */
   get place(): string | null {
     let place = this.position;
-    for (const { since, resumeFrom } of this.#gaps) if (place !== null && isSame(since, place)) place = resumeFrom;
+    let gaps = this.#gaps;
+    for (let gap = own(gaps, place).at(-1); gap !== undefined; gap = own(gaps, place).at(-1)) {
+      place = gap.resumeFrom;
+      gaps = gaps.slice(gaps.indexOf(gap) + 1);
+    }
     return place;
   }
 
@@ -162,14 +166,8 @@ export class Reader {
     }
   }
 
-  /** Those that were told for where it stands. What was told to it alone comes in its turn: a place may come again, as the origin does. */
   #own(): Told[] {
-    const own: Told[] = [];
-    for (const gap of this.#gaps) {
-      if (this.position !== null && isSame(gap.since, this.position)) own.push(gap);
-      else if (!gap.isShared) break;
-    }
-    return own;
+    return own(this.#gaps, this.position);
   }
 
   #skip(gap: Gap & { readonly toldAt?: number }): void {
@@ -195,6 +193,16 @@ export class Reader {
     this.position = position;
     this.#world.history.push({ type: "begin", t: this.#world.time.nowMs, cid: this.cid, channel: this.channel, position });
   }
+}
+
+/** Those that were told for where one stands. What was told to it alone comes in its turn: a place may come again, as the origin does. */
+function own(gaps: readonly Told[], position: string | null): Told[] {
+  const own: Told[] = [];
+  for (const gap of gaps) {
+    if (position !== null && isSame(gap.since, position)) own.push(gap);
+    else if (!gap.isShared) break;
+  }
+  return own;
 }
 
 /** Epochs may differ where one begins at the very place: the offset and the tag tell. */
