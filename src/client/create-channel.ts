@@ -48,22 +48,21 @@ export function createChannel(name: string, connection: Connection, { clock, htt
         // One that reads pages begins where its first page does
         if (reader.mode !== "joined") return false;
         reader.position ??= position;
-        return reader.position < position ? null : false;
+        // And who read further on in pages than the line is now may have done so in a log that is there no more
+        return reader.position < position || reader.position > (line as string) ? null : false;
       });
       if (state === "subscribing") turn("catching-up");
     }
     // R14
     if (!view.position) return;
     if (frame.type === undefined) {
-      const before = view.position;
-      const message = toMessage(name, positionOf(epochOf(before), ...(frame.id.split(".") as [string, string])), frame);
-      view.position = message.position;
+      const message = toMessage(name, positionOf(epochOf(view.position), frame.id), frame);
       if (state === "gap") turn(view.live ? "live" : "catching-up");
-      if (message.offset === offsetOf(line as string) + 1) line = message.position;
-      return each(view, (reader) => reader.offer(message, before)) ? "received" : "duplicates";
+      reach(view, message.position);
+      return each(view, (reader) => reader.offer(message)) ? "received" : "duplicates";
     }
     if (frame.type === "gap") {
-      view.position = frame.resumeFrom;
+      reach(view, frame.resumeFrom);
       if (!each(view, (reader) => reader.skip(frame))) return;
       line = frame.resumeFrom;
       tellGap(frame);
@@ -77,16 +76,23 @@ export function createChannel(name: string, connection: Connection, { clock, htt
     return;
   }
 
+  /** The line is where a pipe is, also past a hole: who has joined and lacks what is in it will doubt, and of the others none is behind. */
+  function reach(view: View, position: string): void {
+    view.position = position;
+    if (position > (line as string)) line = position;
+  }
+
   /** Brings something of a pipe to all. True if one took it. */
   function each(view: View, bring: (reader: Reader) => Outcome): boolean {
     // A copy: a handler may begin another, for which this is not meant
-    const outcomes = [...readers].map((reader) => {
-      const outcome = bring(reader);
-      if (outcome === null) doubt(reader, view);
-      else relieve(reader);
-      return outcome;
-    });
-    return outcomes.includes(true);
+    return [...readers]
+      .map((reader) => {
+        const outcome = bring(reader);
+        if (outcome === null) doubt(reader, view);
+        else relieve(reader);
+        return outcome;
+      })
+      .includes(true);
   }
 
   function shut(error?: ThroughlineError): void {

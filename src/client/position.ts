@@ -11,6 +11,7 @@ export function offsetOf(position: string): number {
   return Number(position.slice(21, 37));
 }
 
-export function positionOf(epoch: string, offset: string, tag: string): string {
-  return `${epoch}.${offset.padStart(16, "0")}.${tag}`;
+/** Of a message's `id`, which is its offset, not filled up, and its tag. */
+export function positionOf(epoch: string, id: string): string {
+  return `${epoch}.${id.padStart(25, "0")}`;
 }

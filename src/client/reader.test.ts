@@ -24,7 +24,7 @@ function reading() {
 
 test("[D2] [D10] what two pipes bring while pages are read is kept once, so that it meets the line where nothing is missing", () => {
   const { reader, taken } = reading();
-  for (const offset of [4, 5, 6, 7, 8, 4, 5, 6]) reader.offer(message(offset), at(offset - 1));
+  for (const offset of [4, 5, 6, 7, 8, 4, 5, 6]) reader.offer(message(offset));
   reader.meet(at(8));
   expect([reader.mode, taken]).toEqual(["reading", []]);
   for (const offset of [4, 5]) reader.take(message(offset));
@@ -64,21 +64,21 @@ test("[D2] a line of whose last message no tag is known is met at its offset", (
 
 test("[D2] it meets a line that stands where it stands, or behind, without what was kept from further on", () => {
   const { reader, taken } = reading();
-  for (const offset of [8, 9]) reader.offer(message(offset), at(offset - 1));
+  for (const offset of [8, 9]) reader.offer(message(offset));
   reader.meet(at(3));
   expect([reader.mode, taken]).toEqual(["joined", []]);
 });
 
 test("[D2] what a line brings that began again further on is not joined to what came before", () => {
   const { reader, taken } = reading();
-  for (const offset of [4, 5, 8, 9]) reader.offer(message(offset), at(offset - 1));
+  for (const offset of [4, 5, 8, 9]) reader.offer(message(offset));
   reader.meet(at(9));
   expect([reader.mode, taken]).toEqual(["reading", []]);
 });
 
 test("[D10] what is kept of a line that ended before the present one does not stand for it", () => {
   const { reader, taken } = reading();
-  for (const offset of [4, 5, 6]) reader.offer(message(offset), at(offset - 1));
+  for (const offset of [4, 5, 6]) reader.offer(message(offset));
   reader.meet(at(8));
   expect([reader.mode, taken]).toEqual(["reading", []]);
 });
@@ -89,18 +89,10 @@ test("[D1] [D2] [D3] where the log was rewritten in between, what a page brought
     // The line has the other message, or goes on from there, or stands there
     for (const [offsets, line] of [[[4, 5], at(5)] as const, [[5, 6], at(6)] as const, [[], at(4)] as const]) {
       const { reader, taken } = reading();
-      for (const offset of offsets) reader.offer(message(offset), at(offset - 1));
+      for (const offset of offsets) reader.offer(message(offset));
       reader.take({ ...message(4), position: other });
       reader.meet(line);
       expect([reader.mode, reader.position, taken]).toEqual(["reading", other, [4]]);
     }
   }
-});
-
-test("[D2] what two pipes bring of two histories is not kept as one", () => {
-  const { reader, taken } = reading();
-  reader.offer(message(4), at(3));
-  reader.offer(message(5), formatPosition({ epoch: EPOCH, offset: 4, tag: "another1" }));
-  reader.meet(at(5));
-  expect([reader.mode, taken]).toEqual(["reading", []]);
 });

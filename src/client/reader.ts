@@ -1,6 +1,5 @@
 import type { ThroughlineError } from "../protocol/error.ts";
 import type { GapFrame } from "../protocol/frame.ts";
-import { NO_TAG } from "../protocol/position.ts";
 import type { Message } from "./message.ts";
 import { epochOf, offsetOf } from "./position.ts";
 
@@ -104,7 +103,7 @@ export function createReader(from: string, sink: Sink, keptMax: number): Reader 
   return reader;
 }
 
-/** One place of the log with one message, as far as is known, whatever epochs began there. */
+/** One place of the log with one message, as far as is known (a tag that is not is dashes), whatever epochs began there. */
 function isSame(one: string, other: string): boolean {
-  return one.slice(20) === other.slice(20) || ((one + other).includes(NO_TAG) && offsetOf(one) === offsetOf(other));
+  return one.slice(20) === other.slice(20) || (/-$|-\w/.test(one + other) && offsetOf(one) === offsetOf(other));
 }

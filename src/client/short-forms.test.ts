@@ -59,7 +59,7 @@ describe("The short form of", () => {
     const text = "000001a1b2c3d4Zk3x9QpA".slice(2).concat(".0000000000000042.f3Zk9dQ1");
     const position = parsePosition(text);
     expect([epochOf(text), offsetOf(text)]).toEqual([position.epoch, position.offset]);
-    expect(positionOf(position.epoch, `${position.offset}`, position.tag)).toBe(formatPosition(position));
+    expect(positionOf(position.epoch, `${position.offset}.${position.tag}`)).toBe(formatPosition(position));
   });
 
   test("an event stream reads what the server writes, cut anywhere", () => {

@@ -91,6 +91,90 @@ describe("Several subscriptions to one channel", () => {
     client.close();
   });
 
+  test("[D10] one that catches up comes to the end, though the pipe passed over a hole while another was further on", async () => {
+    const { client, server, settle } = fakeWorld({ transport: "sse", limits: { iteratorCountMax: 4 } });
+    for (const data of range(1, 5)) server.publish("a", data);
+    const small = pull(client.channel("a").messages());
+    small.take(1_000);
+    await settle();
+    server.faults.held = true;
+    for (const data of range(6, 9)) server.publish("a", data);
+    const all = follow(client, "a", { from: "start" });
+    await settle();
+    // The frames of 6 and 7 are lost on the way
+    for (const { queue } of server.pipes) queue.splice(0, 2);
+    server.flow();
+    await settle();
+    expect(small.taken).toEqual(range(6, 9));
+    expect(all.story).toEqual(range(1, 9));
+    client.close();
+  });
+
+  test("[D10] one whose page is under way while the line is told a gap that concerns nobody comes to the end", async () => {
+    const server = new FakeServer();
+    let arrive = (): void => {};
+    let slow = false;
+    const fetch: NonNullable<ConnectOptions["fetch"]> = async (url, init) => {
+      const answer = await server.options.fetch!(url, init);
+      if (slow && String(url).includes("/channels/")) {
+        slow = false;
+        await new Promise<void>((resolve) => {
+          arrive = resolve;
+        });
+      }
+      return answer;
+    };
+    const { client, settle } = fakeWorld({ transport: "sse", limits: { iteratorCountMax: 4 }, fetch }, server);
+    for (const data of range(1, 5)) server.publish("a", data);
+    const small = pull(client.channel("a").messages());
+    small.take(1_000);
+    await settle();
+    server.faults.held = true;
+    for (const data of range(6, 9)) server.publish("a", data);
+    const all = follow(client, "a", { from: "start" });
+    await settle();
+    // 6 is lost on the way; 8 and 9 are trimmed while the server waits for room on the pipe
+    for (const { queue } of server.pipes) queue.splice(0, 1);
+    slow = true;
+    server.flow(1);
+    await settle();
+    const since = client.channel("a").position;
+    server.trim("a", 9);
+    for (const { queue } of server.pipes) queue.length = 0;
+    server.say({ type: "gap", channel: "a", reason: "trimmed", since, resumeFrom: server.position("a"), missing: 2 });
+    server.flow();
+    await settle();
+    arrive();
+    await settle();
+    expect(small.taken).toEqual([6, 7]);
+    // Told on the channel, after all that the other has
+    expect(all.story).toEqual([...range(1, 9), "gap:trimmed>9"]);
+    client.close();
+  });
+
+  test("[D3] [D10] one that read ahead of the line in a log that lost its tail is told so, though nothing follows", async () => {
+    const { client, clock, server, settle } = fakeWorld({ transport: "sse" });
+    server.publish("a", 1);
+    const first = follow(client, "a", { from: "start" });
+    await settle();
+    server.faults.held = true;
+    server.publish("a", 2);
+    server.publish("a", 3);
+    const ahead = follow(client, "a", { from: "start" });
+    await settle();
+    expect([first.story, ahead.story]).toEqual([[1], [1, 2, 3]]);
+    server.faults.held = false;
+    server.lose("a", 1, { noticed: false });
+    server.cut();
+    await clock.advanceAsync(1_000);
+    expect(ahead.story).toEqual([1, 2, 3, "gap:truncated>1"]);
+    server.publish("a", 2);
+    await settle();
+    expect(first.messages.map(({ offset }) => offset)).toEqual([1, 2]);
+    expect(ahead.messages.map(({ offset }) => offset)).toEqual([1, 2, 3, 2]);
+    client.close();
+  });
+
   test("end each by itself; the channel is left with the last", async () => {
     const { client, server, settle } = fakeWorld({ transport: "websocket" });
     const one = follow(client, "a");
