@@ -58,8 +58,8 @@ export function createChannel(name: string, connection: Connection, { clock, htt
     if (frame.type === undefined) {
       const before = view.position;
       const message = toMessage(name, positionOf(epochOf(before), frame.id), frame);
-      reach(view, message.position);
       if (state === "gap") turn(view.live ? "live" : "catching-up");
+      reach(view, message.position);
       return each(view, (reader) => reader.offer(message, before)) ? "received" : "duplicates";
     }
     if (frame.type === "gap") {

@@ -68,7 +68,7 @@ export class Reader {
       if (gap === undefined) this.#begin(before(position, offset));
       else this.#skip(gap);
     }
-    this.#pass(offset);
+    this.#pass(offset, position);
     this.position = position;
     const { transport } = this.client.client;
     this.#world.history.push({
@@ -156,11 +156,13 @@ export class Reader {
   }
 
   /** The gaps between where it stands and the next offset. Of several told for one place, the one that leads to that offset is its own. */
-  #pass(next: number): void {
+  #pass(next: number, message: string): void {
     for (;;) {
       const own = this.#own();
       const gap = own.findLast(({ resumeFrom }) => offsetOf(resumeFrom) === next - 1) ?? own.at(-1);
-      const isPassed = offsetOf(this.position ?? "") === next - 1 && gap?.reason === "trimmed";
+      const isPassed =
+        offsetOf(this.position ?? "") === next - 1 &&
+        (gap?.reason === "trimmed" || (gap?.reason === "epoch" && this.position?.slice(0, 20) === message.slice(0, 20)));
       if (gap === undefined || isPassed) return;
       this.#skip(gap);
     }
