@@ -198,6 +198,68 @@ describe("A roster", () => {
     );
   });
 
+  test("[D7] a page, and what is told in one step, has as many bytes as one page of catching up, or one member", () => {
+    const { roster } = stage({ catchUpBytesMax: 1_000 });
+    const start = roster.position;
+    const large = (client: string, chars: number): Member => ({ ...member(client), data: JSON.stringify("é".repeat(chars)) });
+    for (const client of "abcd") roster.put("A", large(client, 150));
+    roster.put("A", large("e", 2_000));
+    const pages = [roster.page()];
+    while (pages.at(-1)!.more !== null) pages.push(roster.page(pages.at(-1)!.more!));
+    const clients = (shown: readonly { member: Member }[]) => shown.map((one) => one.member.client).join("");
+    expect(pages.map(({ members }) => clients(members))).toEqual(["ab", "cd", "e"]);
+    const steps: string[] = [];
+    for (let at = start; roster.step(at)!.changes.length > 0; at = roster.step(at)!.position) steps.push(clients(roster.step(at)!.changes));
+    expect(steps).toEqual(["ab", "cd", "e"]);
+    expect(clients(roster.since(start)!)).toBe("abcde");
+  });
+
+  test("[D9] a watcher that is told in steps lacks nothing, also where one said something else and took it back", () => {
+    const { roster } = stage({ catchUpBytesMax: 1 });
+    roster.put("A", member("x", 0, 0));
+    const start = roster.position;
+    const known = new Map(Array.from(roster.members(), (one) => [keyOf(one), one]));
+    roster.put("A", member("x", 1, 1));
+    roster.put("A", member("y"));
+    roster.put("A", member("x", 2, 2));
+    roster.put("A", member("x", 1, 3));
+    for (let step = roster.step(start)!; step.changes.length > 0; step = roster.step(step.position)!) apply(known, step.changes);
+    expect(clientsOf(known.values())).toEqual(["x 1", "y 0"]);
+  });
+
+  test("[D7] changes beyond pageBytesMax bytes are forgotten, and a single one is kept", () => {
+    const { roster } = stage({ pageBytesMax: 1_000 });
+    const places = [roster.position];
+    for (const client of "abcd") {
+      roster.put("A", { ...member(client), data: JSON.stringify("x".repeat(300)) });
+      places.push(roster.position);
+    }
+    expect(places.map((place) => roster.since(place)?.length ?? null)).toEqual([null, null, 2, 1, 0]);
+    roster.put("A", { ...member("e"), data: JSON.stringify("x".repeat(2_000)) });
+    expect(places.map((place) => roster.since(place)?.length ?? null)).toEqual([null, null, null, null, 1]);
+  });
+
+  test("[D7] what is kept of pages and answers does not grow with the cursors and positions that are made up", () => {
+    const { roster } = stage({ presencePageMax: 10 });
+    for (let n = 0; n < 100; n++) roster.put("A", member(`client-${n}`));
+    const { position, more } = roster.page();
+    const second = roster.page(more!);
+    expect(roster.page(more!)).toBe(second);
+    for (let n = 0; n < 100; n++) {
+      const made = roster.page(`client-${n}!`);
+      expect(roster.page(`client-${n}!`)).not.toBe(made);
+    }
+    expect(roster.page(more!)).toBe(second);
+    // Those that could have been given out are kept while they are few
+    for (let n = 0; n < 100; n++) roster.page(keyOf(member(`client-${n}`)));
+    expect(roster.page(more!)).not.toBe(second);
+    const [count, sum, name] = position.split(".");
+    const first = roster.since(`${count}.${sum}.${name}.0`);
+    expect(roster.since(`${count}.${sum}.${name}.0`)).toBe(first);
+    for (let n = 1; n < 100; n++) roster.since(`${count}.${sum}.${name}.${n}`);
+    expect(roster.since(`${count}.${sum}.${name}.0`)).not.toBe(first);
+  });
+
   test("[D7] with 10,000 members a change is one step for each watcher: they share one list, and one snapshot a second", () => {
     const { roster, clock } = stage();
     for (let n = 0; n < 10_000; n++) roster.put("A", member(`client-${n}`));

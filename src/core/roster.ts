@@ -1,5 +1,6 @@
 import type { Clock } from "../protocol/clock.ts";
 import type { Limits } from "../protocol/limits.ts";
+import { utf8Length } from "../protocol/message.ts";
 import type { Member, PresenceChange, Shown } from "../protocol/presence.ts";
 import { tagOf } from "./print.ts";
 import { TagSum } from "./tag-sum.ts";
@@ -35,11 +36,31 @@ interface Snapshot {
   readonly position: string;
   readonly keys: readonly string[];
   readonly members: readonly Shown[];
+  /** Those that were asked for, by where they begin. */
   readonly pages: Map<string, RosterPage>;
+  /** Members on them. */
+  paged: number;
+}
+
+/** What brings a watcher on: all that it lacks, or as much of it as is written in one go. */
+export interface Step {
+  readonly changes: readonly PresenceChange[];
+  /** Where the watcher stands then. */
+  readonly position: string;
+  readonly isAll: boolean;
+}
+
+interface Answer {
+  readonly all: readonly PresenceChange[];
+  readonly step: Step;
 }
 
 /** A snapshot of more than one page is taken at most so often: those that come in between are given the same, and what changed since. */
 const SNAPSHOT_MS = 1_000;
+/** Watchers stand where the last news led, or the one before, or for a while nowhere near: answers to as many are kept, since anyone may ask from anywhere. */
+const ANSWERS_MAX = 8;
+/** What a member takes beyond its name and data where it is told. */
+const TOLD_BYTES = 120;
 
 /** The name of a member within its channel. A client has no spaces, so no two pairs make one key. */
 export function keyOf({ user, client }: Pick<Member, "user" | "client">): string {
@@ -64,7 +85,8 @@ export class Roster {
   readonly #changes = new Map<number, PresenceChange>();
   /** The number of the last change that led to a position. */
   readonly #places: Map<string, number>;
-  readonly #answers = new Map<number, readonly PresenceChange[]>();
+  #changesBytes = 0;
+  readonly #answers = new Map<number, Answer>();
   #last = 0;
   /** Changes up to this number are forgotten. */
   #floor = 0;
@@ -134,31 +156,62 @@ export class Roster {
 
   /** What a watcher lacks that stands there, the same list for all of them; null if that is not known. */
   since(position: string): readonly PresenceChange[] | null {
-    const place = this.#placeOf(position);
-    if (place === undefined || place < this.#floor) return null;
-    let changes = this.#answers.get(place);
-    if (changes === undefined) {
-      changes = [...this.#changes].filter(([number]) => number > place).map(([, change]) => change);
-      this.#answers.set(place, changes);
-    }
-    return changes;
+    return this.#answer(position)?.all ?? null;
+  }
+
+  /** The first of it. */
+  step(position: string): Step | null {
+    return this.#answer(position)?.step ?? null;
   }
 
   /** The members whose key is behind `after`, empty for the first. */
   page(after = ""): RosterPage {
     const snapshot = this.#look();
-    let page = snapshot.pages.get(after);
-    if (page === undefined) {
-      const { keys, position } = snapshot;
-      const from = after === "" ? 0 : firstBehind(keys, after);
-      const members = snapshot.members.slice(from, from + this.#limits.presencePageMax);
-      const to = from + members.length;
-      page = { members, more: to < keys.length ? keys[to - 1]! : null, position, count: keys.length };
-      snapshot.pages.set(after, page);
-      // A cursor may be made up
-      if (snapshot.pages.size > keys.length + 1) snapshot.pages.clear();
+    const known = snapshot.pages.get(after);
+    if (known !== undefined) return known;
+    const { keys, position, pages } = snapshot;
+    const from = after === "" ? 0 : firstBehind(keys, after);
+    const behind = snapshot.members.slice(from, from + this.#limits.presencePageMax);
+    const members = this.#firstOf(behind);
+    const to = from + members.length;
+    const page = { members, more: to < keys.length ? keys[to - 1]! : null, position, count: keys.length };
+    // A cursor may be made up: pages that begin nowhere are not kept, nor more of the others than make the whole twice
+    if (after !== "" && keys[from - 1] !== after) return page;
+    snapshot.paged += members.length;
+    if (snapshot.paged > 2 * keys.length + this.#limits.presencePageMax) {
+      pages.clear();
+      snapshot.paged = members.length;
     }
+    pages.set(after, page);
     return page;
+  }
+
+  #answer(position: string): Answer | null {
+    const place = this.#placeOf(position);
+    if (place === undefined || place < this.#floor) return null;
+    let answer = this.#answers.get(place);
+    if (answer === undefined) {
+      const lacking = [...this.#changes].filter(([number]) => number > place);
+      const all = lacking.map(([, change]) => change);
+      const changes = this.#firstOf(all);
+      const isAll = changes === all;
+      // Before the last one it lacks updates that later ones have replaced: it does not know what the position there says, and its number alone is true
+      const leads = isAll ? this.position : `${this.position}.${this.#name}.${lacking[changes.length - 1]![0]}`;
+      answer = { all, step: { changes, position: leads, isAll } };
+      if (this.#answers.size === ANSWERS_MAX) this.#answers.clear();
+      this.#answers.set(place, answer);
+    }
+    return answer;
+  }
+
+  /** As many as one page of catching up has bytes, or one; the same list if those are all. */
+  #firstOf<One extends Shown>(list: readonly One[]): readonly One[] {
+    let bytes = 0;
+    const end = list.findIndex((one, index) => {
+      bytes += bytesOf(one);
+      return index > 0 && bytes > this.#limits.catchUpBytesMax;
+    });
+    return end < 0 ? list : list.slice(0, end);
   }
 
   /**
@@ -166,7 +219,7 @@ export class Roster {
    * he who read that page must be told. So where pages lead is told with the number of the change, which is good on this roster alone.
    */
   #placeOf(position: string): number | undefined {
-    const [count, sum, name, text] = position.split(".");
+    const [count, sum, name, text] = position.split(".", 4);
     const number = Number(text);
     return name === this.#name && Number.isInteger(number) && number <= this.#last ? number : this.#places.get(`${count}.${sum}`);
   }
@@ -182,7 +235,7 @@ export class Roster {
     const keys = [...this.#standing.keys()].sort();
     const members = keys.map((key) => this.#standing.get(key)!.shown);
     const position = `${this.position}.${this.#name}.${this.#last}`;
-    this.#snapshot = { takenMs: nowMs, number: this.#last, position, keys, members, pages: new Map() };
+    this.#snapshot = { takenMs: nowMs, number: this.#last, position, keys, members, pages: new Map(), paged: 0 };
     return this.#snapshot;
   }
 
@@ -199,17 +252,18 @@ export class Roster {
   }
 
   #tell(type: PresenceChange["type"], standing: Standing): void {
-    const { presenceChangesMax } = this.#limits;
+    const { presenceChangesMax, pageBytesMax } = this.#limits;
     const number = ++this.#last;
     const change = { type, ...standing.shown, position: this.position };
     if (type === "update") {
-      this.#changes.delete(standing.updated);
+      this.#forget(standing.updated);
       standing.updated = number;
     }
     this.#changes.set(number, change);
-    if (this.#changes.size > presenceChangesMax) {
+    this.#changesBytes += bytesOf(change);
+    while (this.#changes.size > presenceChangesMax || (this.#changesBytes > pageBytesMax && this.#changes.size > 1)) {
       this.#floor = this.#changes.keys().next().value as number;
-      this.#changes.delete(this.#floor);
+      this.#forget(this.#floor);
     }
     this.#places.delete(change.position);
     this.#places.set(change.position, number);
@@ -217,10 +271,21 @@ export class Roster {
     this.#answers.clear();
     this.#onChange(change);
   }
+
+  #forget(number: number): void {
+    const change = this.#changes.get(number);
+    if (change === undefined) return;
+    this.#changes.delete(number);
+    this.#changesBytes -= bytesOf(change);
+  }
 }
 
 function show(key: string, member: Member): Shown {
   return { member, tag: tagOf(`${key}\n${member.data}`) };
+}
+
+function bytesOf({ member: { user, client, data } }: Shown): number {
+  return TOLD_BYTES + user.length + client.length + utf8Length(data);
 }
 
 function isLater(one: Claim, other: Claim): boolean {

@@ -91,9 +91,9 @@ export const LIMITS = {
   presencePlacesMax: 100_000,
   /** Channels with members or watchers on one node, and those that had some a moment ago: `overloaded`. */
   presenceChannelsMax: 10_000,
-  /** Members in one page. */
+  /** Members in one page; fewer where they say more than `catchUpBytesMax` together. */
   presencePageMax: 500,
-  /** Changes of one channel that a node remembers: a watcher further behind is given the members anew. */
+  /** Changes of one channel that a node remembers, and no more than `pageBytesMax` bytes of them: a watcher further behind is given the members anew. */
   presenceChangesMax: 1_000,
   /** Other nodes whose members of a channel a node keeps: those of one more are not shown. */
   presenceNodesMax: 64,

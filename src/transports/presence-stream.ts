@@ -2,7 +2,7 @@ import type { Gathering, Watcher } from "../core/gathering.ts";
 import type { Codec } from "../core/outlet.ts";
 import type { RosterPage } from "../core/roster.ts";
 import type { ThroughlineError } from "../protocol/error.ts";
-import { changesSse, membersSse, watchingSse } from "../wire/presence.ts";
+import { changesPartSse, changesSse, membersSse, watchingSse } from "../wire/presence.ts";
 import type { Caller } from "./call.ts";
 import { PLAIN } from "./codecs.ts";
 import { EventStream } from "./sse.ts";
@@ -42,12 +42,12 @@ export class PresenceStream extends EventStream implements Watcher {
 
   news(): void {
     while (!this.ended && !this.full()) {
-      const changes = this.#position === null ? null : this.#gathering.roster.since(this.#position);
-      if (changes?.length === 0) return;
-      if (changes === null) this.#writePage();
+      const step = this.#position === null ? null : this.#gathering.roster.step(this.#position);
+      if (step?.changes.length === 0) return;
+      if (step === null) this.#writePage();
       else {
-        this.write(changesSse(changes));
-        this.#position = changes.at(-1)!.position;
+        this.write(step.isAll ? changesSse(step.changes) : changesPartSse(step.changes));
+        this.#position = step.position;
       }
     }
   }

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { PresenceChange, Shown } from "../protocol/presence.ts";
-import { changesJson, changesSse, membersJson, membersSse } from "./presence.ts";
+import { changesJson, changesPartSse, changesSse, membersJson, membersSse } from "./presence.ts";
 
 const shown = fc
   .record({ user: fc.string({ unit: "binary" }), client: fc.constantFrom("a", "b-2"), data: fc.json(), tag: fc.nat() })
@@ -22,11 +22,13 @@ describe("Presence on the wire", () => {
     );
   });
 
-  test("is one event for each change, and one for a page", () => {
+  test("is one event for each change, of which the last leads on, and one for a page", () => {
     fc.assert(
       fc.property(fc.array(change, { minLength: 1 }), (all) => {
         const events = eventsOf(changesSse(all));
-        expect(events).toEqual(all.map((one) => ({ event: one.type, id: "1.abc", data: plain(one) })));
+        const told = (id: string) => all.map((one, n) => ({ event: one.type, id: n === all.length - 1 ? id : "", data: plain(one) }));
+        expect(events).toEqual(told("1.abc"));
+        expect(eventsOf(changesPartSse(all))).toEqual(told(""));
         const [page] = eventsOf(membersSse(all, 7, true, null));
         expect(page).toEqual({ event: "members", id: "", data: { count: 7, first: true, last: false, members: all.map(plain) } });
       }),

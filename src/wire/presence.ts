@@ -22,10 +22,13 @@ export const membersJson: (members: readonly Shown[]) => string = once((members)
 /** Changes as a JSON array. */
 export const changesJson: (changes: readonly PresenceChange[]) => string = once((changes) => `[${changes.map(changeJson)}]`);
 
-/** Changes as events, each with where it leads. */
+/** All that a watcher lacks, as events. The last one says where it leads: whoever is cut before it lacks updates that were passed over, and is told all of it again. */
 export const changesSse: (changes: readonly PresenceChange[]) => Uint8Array = once((changes) =>
-  encoder.encode(changes.map((one) => formatEvent({ event: one.type, id: one.position, data: `{${fieldsOf(one)}}` })).join("")),
+  encodeChanges(changes, changes.at(-1)?.position),
 );
+
+/** A part of it, behind which more follows. */
+export const changesPartSse: (changes: readonly PresenceChange[]) => Uint8Array = once((changes) => encodeChanges(changes, undefined));
 
 /** A page of members as an event. Only the last one says where it leads: whoever is cut before it begins anew. */
 export function membersSse(members: readonly Shown[], count: number, isFirst: boolean, position: string | null): Uint8Array {
@@ -36,6 +39,14 @@ export function membersSse(members: readonly Shown[], count: number, isFirst: bo
 /** The first event of a watcher's stream. It has no id, since it leads nowhere. */
 export function watchingSse(about: { channel: string; connection: string; heartbeatSeconds: number }, retryMs: number): Uint8Array {
   return encoder.encode(formatEvent({ retry: retryMs, event: "connected", data: JSON.stringify(about) }));
+}
+
+function encodeChanges(changes: readonly PresenceChange[], position: string | undefined): Uint8Array {
+  const last = changes.length - 1;
+  const events = changes.map((one, index) =>
+    formatEvent({ event: one.type, ...(index === last && position !== undefined && { id: position }), data: `{${fieldsOf(one)}}` }),
+  );
+  return encoder.encode(events.join(""));
 }
 
 function changeJson(change: PresenceChange): string {
