@@ -62,6 +62,17 @@ describe("A member", () => {
     expect(await one.who()).toEqual([]);
   });
 
+  test("[D7] one that has left, or left before it ever came, is counted as another when it comes back", async () => {
+    const { enter, leave, who } = world({ presenceMembersMax: 1 }).node(true);
+    await enter("x", "1");
+    await leave("y");
+    expect(await codeOf(enter("y", "1"))).toBe("overloaded");
+    await leave("x");
+    await enter("y", "1");
+    expect(await codeOf(enter("x", "1"))).toBe("overloaded");
+    expect(await who()).toEqual(["y 1"]);
+  });
+
   test("[D7] one more than presenceMembersMax, presencePlacesMax or presenceChannelsMax is refused with overloaded", async () => {
     const full = world({ presenceMembersMax: 1 }).node(true);
     await full.enter("x", "1");

@@ -97,7 +97,7 @@ export class Presence {
     const key = keyOf({ user: identity.id, client });
     const known = this.#places.get(placeOf(channel, key));
     const shown = gathering.roster.get(key);
-    if (known === undefined) this.#admit(gathering, shown !== undefined);
+    if (known === undefined || known.hasLeft) this.#admit(gathering, shown !== undefined, known !== undefined);
     const said = this.#after(known, shown, data, turn);
     const place: Place = known ?? { key, channel, identity, turn: said.turn, heardMs: 0, hasLeft: false };
     place.identity = identity;
@@ -216,10 +216,10 @@ export class Presence {
     return { data: data ?? before, turn: turn ?? (isNews || known?.hasLeft === true ? last + 1 : last) };
   }
 
-  #admit(gathering: Gathering, isShown: boolean): void {
+  #admit(gathering: Gathering, isShown: boolean, hasPlace: boolean): void {
     const { presenceMembersMax, presencePlacesMax } = this.#context.limits;
     const isFull = !isShown && gathering.roster.count >= presenceMembersMax;
-    if (!isFull && this.#places.size < presencePlacesMax) return;
+    if (!isFull && (hasPlace || this.#places.size < presencePlacesMax)) return;
     const what = isFull ? `${gathering.channel} has ${presenceMembersMax} members` : `This node holds ${presencePlacesMax} members`;
     throw new ThroughlineError("overloaded", `${what}, as many as it may. Come back later.`, { retryAfterMs: 5_000 });
   }
