@@ -27,7 +27,7 @@ export const LIMITS = {
   streamChannelsMax: 32,
   /** Bytes of the `id:` vector of GET /events: `too_many_channels`. */
   streamIdBytesMax: 2_048,
-  /** Channels on one WebSocket or POST /events: `too_many_channels`. */
+  /** Channels on one WebSocket or POST /events: `too_many_channels`. Questions about presence without an answer yet on one WebSocket: `too_many_requests`; members whose life its pongs show. */
   connectionChannelsMax: 100,
   /** Malformed frames on one WebSocket; one more closes it with 4400. */
   badFramesMax: 16,

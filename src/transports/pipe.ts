@@ -129,6 +129,7 @@ export abstract class Pipe implements Connection, StreamOwner {
 
   drained(): void {
     this.#behind = false;
+    this.relieved();
     for (const reader of [...this.readers()]) reader.drained();
   }
 
@@ -164,6 +165,9 @@ export abstract class Pipe implements Connection, StreamOwner {
   protected abstract goodbye(error: ThroughlineError): void;
   /** A heartbeat is due, and the socket has room. */
   protected abstract pulse(): void;
+
+  /** There is room again, before the readers take it: they may have more to write than it will ever hold. */
+  protected relieved(): void {}
 
   /** Closes the stream, after what was written. */
   protected finish(_error: ThroughlineError): void {

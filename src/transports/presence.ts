@@ -44,14 +44,21 @@ const CLIENT = /^[\w-]{1,64}$/;
 /** Waits for news, for so many seconds; resolves sooner if nobody waits any more. Rejects with what ended the waiting. */
 export type Wait = (gathering: Gathering, seconds: number) => Promise<void>;
 
-/** Does what a client asks, and gives the JSON that it is answered. `onPlace` hears of the member that it is. */
+/** What a client is answered. */
+export interface Attended {
+  /** What it watches, if it does: then the answer may be large, and is about the moment in which it is made. */
+  readonly gathering: Gathering | null;
+  readonly json: () => string;
+}
+
+/** Does what a client asks. `onPlace` hears of the member that it is. */
 export async function attend(
   { hub, identity, asked }: Caller,
   channel: string,
   body: unknown,
   wait: Wait,
   onPlace: (place: Place) => void = () => {},
-): Promise<string> {
+): Promise<Attended> {
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     throw new ThroughlineError("bad_request", "What is said and asked about presence is a JSON object.");
   }
@@ -68,9 +75,10 @@ export async function attend(
       if (isLate) about += `,"late":${place.turn}`;
     }
   }
-  if (leave || (client !== undefined && wanted.position === undefined)) return `{${about}}`;
+  if (leave || (client !== undefined && wanted.position === undefined)) return { gathering: null, json: () => `{${about}}` };
   const gathering = await admitWatcher({ hub, identity, asked }, channel);
-  return `{${about},${await report(hub, gathering, wanted, wait)}}`;
+  await awaitNews(hub, gathering, wanted, wait);
+  return { gathering, json: () => `{${about},${report(hub, gathering, wanted)}}` };
 }
 
 /** POST /presence/{name}: what the request `$presence` does on a WebSocket. */
@@ -80,7 +88,7 @@ export async function postPresence(call: Call): Promise<void> {
   if (type !== "application/json" && type !== "") throw new ThroughlineError("unsupported_media", "Send the body as application/json.");
   // Six bytes of JSON text may stand for one of what it says (\u0041)
   const body = readJson(await exchange.body(hub.limits.presenceBytesMax * 6 + 4_096), hub.limits);
-  answerText(exchange, 200, await attend(call, channel, body, waitOf(call)), headers);
+  answerText(exchange, 200, (await attend(call, channel, body, waitOf(call))).json(), headers);
 }
 
 /** GET /presence/{name} as JSON: the members in pages, or what changed since a position. */
@@ -92,7 +100,7 @@ export async function getPresencePage(call: Call): Promise<void> {
     throw new ThroughlineError("bad_request", '"wait" is a whole number of seconds.');
   }
   const body = { position: text("position") ?? "", after: text("after"), wait: seconds === undefined ? undefined : Number(seconds) };
-  answerText(exchange, 200, await attend(call, channel, body, waitOf(call)), varied(headers));
+  answerText(exchange, 200, (await attend(call, channel, body, waitOf(call))).json(), varied(headers));
 }
 
 /** GET /presence/{name} as an event stream: the members, and every change, for as long as somebody reads. */
@@ -125,18 +133,24 @@ function waitOf({ hub, identity, asked, exchange }: Call): Wait {
   };
 }
 
-async function report(hub: Hub, gathering: Gathering, { position = "", after, wait = 0, client }: Asked, waiting: Wait): Promise<string> {
-  const { roster } = gathering;
+async function awaitNews(hub: Hub, gathering: Gathering, asked: Asked, waiting: Wait): Promise<void> {
+  const { wait = 0, client } = asked;
   const seconds = Math.min(wait, client === undefined ? hub.limits.waitSecondsMax : hub.presence.leaseMs / 3_000);
-  let changes: readonly PresenceChange[] | null = after === undefined ? roster.since(position) : null;
-  if (changes?.length === 0 && seconds > 0) {
-    await waiting(gathering, seconds);
-    changes = roster.since(position);
-  }
+  if (seconds > 0 && changesFor(gathering, asked)?.length === 0) await waiting(gathering, seconds);
+}
+
+/** Null if it is given members. */
+function changesFor({ roster }: Gathering, { position = "", after }: Asked): readonly PresenceChange[] | null {
+  return after === undefined ? roster.since(position) : null;
+}
+
+function report(hub: Hub, gathering: Gathering, asked: Asked): string {
+  const { roster } = gathering;
+  const changes = changesFor(gathering, asked);
   const youngMs = hub.presence.youngMs(gathering);
   const young = youngMs === 0 ? "" : `,"youngSeconds":${Math.ceil(youngMs / 100) / 10}`;
   if (changes !== null) return `"position":"${roster.position}","count":${roster.count},"changes":${changesJson(changes)}${young}`;
-  const page = roster.page(after);
+  const page = roster.page(asked.after);
   const more = page.more === null ? "" : `,"more":${JSON.stringify(page.more)}`;
   return `"position":"${page.position}","count":${page.count},"members":${membersJson(page.members)}${more}${young}`;
 }

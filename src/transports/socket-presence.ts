@@ -1,52 +1,58 @@
 import type { Gathering, Watcher } from "../core/gathering.ts";
-import type { Hub } from "../core/hub.ts";
-import type { Identity } from "../core/identity.ts";
 import type { Place } from "../core/presence.ts";
 import { checkChannelName } from "../protocol/channel-name.ts";
+import type { Cancel } from "../protocol/clock.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { RequestFrame } from "../protocol/frame.ts";
+import type { Pipe } from "./pipe.ts";
 import { attend } from "./presence.ts";
 
 /** What one WebSocket has to do with presence: made for those that have, since most have not. */
 export class SocketPresence {
-  readonly #hub: Hub;
-  readonly #identity: Identity;
-  /** Members that came in by this socket: its pongs show that they live. */
+  readonly #pipe: Pipe;
+  /** Members that came in by this socket, the latest last: its pongs show that they live. */
   readonly #places = new Set<Place>();
-  /** What ends the waiting of questions that wait for news. */
+  /** What ends the waiting of questions that wait for news, or for room. */
   readonly #waits = new Set<() => void>();
+  /** Those that wait for room, in turn. */
+  readonly #unsaid = new Set<() => void>();
   #asking = 0;
   #isOver = false;
 
-  constructor(hub: Hub, identity: Identity) {
-    this.#hub = hub;
-    this.#identity = identity;
+  constructor(pipe: Pipe) {
+    this.#pipe = pipe;
   }
 
-  /** The JSON that a `$presence` request is answered. */
-  async ask({ channel, data }: RequestFrame): Promise<string> {
-    checkChannelName(channel, this.#hub.limits);
-    if (this.#asking >= this.#hub.limits.connectionChannelsMax) {
+  /** Says the JSON that a `$presence` request is answered, once there is room for it. */
+  async ask({ channel, data }: RequestFrame, say: (json: string) => void): Promise<void> {
+    const { hub, identity } = this.#pipe;
+    checkChannelName(channel, hub.limits);
+    if (this.#asking >= hub.limits.connectionChannelsMax) {
       throw new ThroughlineError("too_many_requests", `${this.#asking} questions about presence have no answer yet. Wait for one of them.`);
     }
     this.#asking++;
     // Revocation ends the socket, and what it asked before that is refused then
-    const caller = { hub: this.#hub, identity: this.#identity, asked: this.#hub.gate.changes };
+    const caller = { hub, identity, asked: hub.gate.changes };
     try {
-      return await attend(
-        caller,
-        channel,
-        data,
-        (gathering, seconds) => this.#wait(gathering, seconds),
-        (place) => this.#places.add(place),
-      );
+      const news = (gathering: Gathering, seconds: number): Promise<void> => this.#news(gathering, seconds);
+      const { gathering, json } = await attend(caller, channel, data, news, (place) => this.#keep(place));
+      if (gathering !== null && this.#pipe.full()) await this.#room(gathering, () => say(json()));
+      else say(json());
     } finally {
       this.#asking--;
     }
   }
 
   pong(): void {
-    for (const place of this.#places) if (!this.#hub.presence.touch(place)) this.#places.delete(place);
+    for (const place of this.#places) if (!this.#pipe.hub.presence.touch(place)) this.#places.delete(place);
+  }
+
+  /** The socket takes more. */
+  relieved(): void {
+    for (const turn of this.#unsaid) {
+      if (this.#pipe.full()) return;
+      turn();
+    }
   }
 
   /** The socket is closed. Its members stay for what is left of their leases: they may come back by another way. */
@@ -56,17 +62,43 @@ export class SocketPresence {
     this.#places.clear();
   }
 
-  #wait(gathering: Gathering, seconds: number): Promise<void> {
+  /** Anyone may say that he is many. The others say again that they are there, as members do that came in by another way. */
+  #keep(place: Place): void {
+    this.#places.delete(place);
+    this.#places.add(place);
+    if (this.#places.size <= this.#pipe.hub.limits.connectionChannelsMax) return;
+    const [earliest] = this.#places;
+    this.#places.delete(earliest!);
+  }
+
+  /** Resolves when there is news, after so many seconds, or once the socket is closed. */
+  #news(gathering: Gathering, seconds: number): Promise<void> {
+    return this.#wait(gathering, (over) => ({ news: over, undo: this.#pipe.hub.clock.after(seconds * 1_000, over) }));
+  }
+
+  /** Acts once there is room, if the socket is not closed before. It is a watcher until then, as permission may be taken away meanwhile. */
+  #room(gathering: Gathering, act: () => void): Promise<void> {
+    return this.#wait(gathering, (over) => {
+      const turn = (): void => {
+        over();
+        act();
+      };
+      this.#unsaid.add(turn);
+      return { news: () => {}, undo: () => this.#unsaid.delete(turn) };
+    });
+  }
+
+  #wait(gathering: Gathering, begin: (over: () => void) => { readonly news: () => void; readonly undo: Cancel }): Promise<void> {
     return new Promise((resolve, reject) => {
       const end = (act: () => void): void => {
-        cancel();
+        undo();
         this.#waits.delete(over);
-        this.#hub.presence.unwatch(gathering, watcher);
+        this.#pipe.hub.presence.unwatch(gathering, watcher);
         act();
       };
       const over = (): void => end(resolve);
-      const watcher: Watcher = { identity: this.#identity, news: over, dismiss: (error) => end(() => reject(error)) };
-      const cancel = this.#hub.clock.after(seconds * 1_000, over);
+      const { news, undo } = begin(over);
+      const watcher: Watcher = { identity: this.#pipe.identity, news, dismiss: (error) => end(() => reject(error)) };
       this.#waits.add(over);
       gathering.watch(watcher);
       if (this.#isOver) over();

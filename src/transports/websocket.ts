@@ -64,7 +64,8 @@ export class SocketPipe extends Pipe {
   /** The other end answered a ping. */
   pong(): void {
     this.#unanswered = 0;
-    this.#presence?.pong();
+    // One that was told goodbye shows no life any more by not taking it
+    if (!this.ended) this.#presence?.pong();
   }
 
   override closed(): void {
@@ -75,6 +76,10 @@ export class SocketPipe extends Pipe {
   override drained(): void {
     this.#regulate();
     super.drained();
+  }
+
+  protected override relieved(): void {
+    this.#presence?.relieved();
   }
 
   say(frame: ServerFrame): void {
@@ -215,13 +220,11 @@ export class SocketPipe extends Pipe {
       });
   }
 
-  /** Not waited for: the answer may wait for news. */
+  /** Not waited for: the answer may wait for news, and for room. Written at once, so that the next one sees what room is left. */
   #attend(frame: RequestFrame): void {
-    this.#presence ??= new SocketPresence(this.hub, this.identity);
-    this.#presence.ask(frame).then(
-      (json) => this.queue(textFrame(`{"type":"response","id":${frame.id},"data":${json}}`)),
-      (error) => this.#fail(frame, error),
-    );
+    this.#presence ??= new SocketPresence(this);
+    const say = (json: string): void => this.write(textFrame(`{"type":"response","id":${frame.id},"data":${json}}`));
+    this.#presence.ask(frame, say).catch((error) => this.#fail(frame, error));
   }
 
   #acknowledge(id: number | undefined, { position, level, duplicate }: Receipt): void {

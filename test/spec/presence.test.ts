@@ -418,6 +418,71 @@ describe("Presence", () => {
   );
 
   promise(
+    "[D7] a WebSocket that does not read is made no more answers than it may hold, and gets them all when it reads again",
+    { over: "one", on: "one" },
+    async ({ server, keep }) => {
+      const question = (data: object) => ({ type: "request", channel: LOBBY, name: "$presence", data });
+      const open = async () => keep(await new SocketReader({ url: server.url, channels: [] }).open());
+      const [quick, slow] = [await open(), await open()];
+      await Promise.all(numbers(100).map((n) => quick.ask(question({ client: `c${n}`, data: `${n} ${PADDING}` }))));
+      slow.pause();
+      const asked: Promise<unknown>[] = [];
+      while (server.unsent() < SINK_BYTES_MAX) {
+        asked.push(...numbers(50).map(() => slow.ask(question({ client: "slow", position: "" }))));
+        for (const one of asked) one.catch(() => undefined);
+        await quick.ask(question({}));
+        await quick.ask(question({}));
+      }
+      expect(server.unsent()).toBeLessThan(SINK_BYTES_MAX + 2 * PAGE_BYTES_MAX);
+      slow.resume();
+      for (const answer of await Promise.allSettled(asked)) {
+        if (answer.status === "rejected") expect(answer.reason).toMatchObject({ code: "too_many_requests" });
+        else expect(answer.value).toMatchObject({ data: { count: 101 } });
+      }
+    },
+  );
+
+  promise(
+    "[D8] an answer that waits for room is not given to one who may not watch any more",
+    { over: "one", on: "one", authenticate: byToken, authorize: ({ identity }) => identity.id !== "slow" || !banned.has("watch") },
+    async ({ server, keep }) => {
+      const question = (data: object) => ({ type: "request", channel: LOBBY, name: "$presence", data });
+      const open = async (token: string) => keep(await new SocketReader({ url: server.url, token, channels: [] }).open());
+      const [quick, slow] = [await open("quick"), await open("slow")];
+      await Promise.all(numbers(100).map((n) => quick.ask(question({ client: `c${n}`, data: `${n} ${PADDING}` }))));
+      slow.pause();
+      const asked: Promise<unknown>[] = [];
+      while (server.unsent() < SINK_BYTES_MAX) {
+        asked.push(...numbers(50).map(() => slow.ask(question({ position: "" }))));
+        for (const one of asked) one.catch(() => undefined);
+        await quick.ask(question({}));
+        await quick.ask(question({}));
+      }
+      banned.add("watch");
+      await server.tl.review();
+      banned.delete("watch");
+      slow.resume();
+      const codes = (await Promise.allSettled(asked)).map((one) => (one.status === "rejected" ? one.reason.code : "told"));
+      expect(codes.filter((code) => code !== "too_many_requests").at(-1)).toBe("revoked");
+    },
+  );
+
+  promise(
+    "[D7] pongs show the life of the members that came in last by a WebSocket, as many as it may have channels",
+    { over: "one", on: "one", limits: { heartbeatSeconds: 0.3, connectionChannelsMax: 2 } },
+    async ({ server, keep }) => {
+      const socket = keep(await new SocketReader({ url: server.url, channels: [] }).open());
+      for (const client of ["a", "b", "c"]) {
+        await socket.ask({ type: "request", channel: LOBBY, name: "$presence", data: { client } });
+      }
+      const there = async () => (await server.tl.channel(LOBBY).presence()).map(({ client }) => client).sort();
+      expect(await there()).toEqual(["a", "b", "c"]);
+      await until("the first one has left", async () => (await there()).length < 3);
+      expect(await there()).toEqual(["b", "c"]);
+    },
+  );
+
+  promise(
     "[D7] among 10,000 members a change costs each watcher that change, and a client that comes back nothing",
     { over: "one", on: "one", seconds: 60 },
     async (stage) => {
@@ -453,3 +518,4 @@ function slow({ identity }: Question): Promise<boolean> {
 
 const PADDING = "x".repeat(3_000);
 const SINK_BYTES_MAX = 262_144;
+const PAGE_BYTES_MAX = 131_072;
