@@ -85,6 +85,32 @@ describe("Presence", () => {
     await next();
   });
 
+  test("[D7] waits no longer than a server lets anyone wait, however long the lease is", async () => {
+    const { clock, next, count } = stage("ada");
+    (await next()).answer({ leaseSeconds: 240, changes: [{ change: "join", user: "", client: "you", data: 1, tag: 71 }] });
+    for (let round = 0; round < 5; round++) {
+      const waiting = await next();
+      expect(waiting.body.wait).toBe(25);
+      await clock.advanceAsync(25_000);
+      expect(count()).toBe(0);
+      waiting.answer({ leaseSeconds: 240 });
+    }
+    await next();
+  });
+
+  test("[D7] left while it waits to try again, it tells who waits for an update, and leaves no timer", async () => {
+    const { here, clock, next } = stage("a");
+    const going = await next();
+    const updated = here.update("b").catch(({ code }) => code);
+    (await next()).fail("disconnected");
+    await clock.advanceAsync(0);
+    going.fail("disconnected");
+    await clock.advanceAsync(0);
+    void here.leave();
+    (await next()).answer();
+    expect([await updated, clock.timers]).toEqual(["aborted", 0]);
+  });
+
   test("ends with what cannot be helped", async () => {
     const { clock, errors, next, count } = stage("ada");
     (await next()).fail("forbidden");

@@ -1,5 +1,6 @@
 import type { ThroughlineError } from "../protocol/error.ts";
 import { backoff } from "./backoff.ts";
+import { WAIT_SECONDS } from "./bounds.ts";
 import type { Channel } from "./channel.ts";
 import { createEmitter, type Subscription } from "./emitter.ts";
 import { disconnected } from "./faults.ts";
@@ -7,7 +8,7 @@ import { MAY_RETRY } from "./may-retry.ts";
 import { CLIENT_LIMITS } from "./options.ts";
 import { createRoll, type Member, type PresenceAnswer } from "./roll.ts";
 import { type ClientClock, SYSTEM_CLOCK, systemRandom } from "./system.ts";
-import { onAbort, pause } from "./within.ts";
+import { onAbort, within } from "./within.ts";
 
 export interface PresenceEvents<Data = unknown> {
   /** Something changed: `members` is another list now. Once for all that came together. */
@@ -73,6 +74,23 @@ export function presence<Data = unknown>(channel: Channel, data?: Data, options:
   const ask = (more: object, until?: AbortSignal): Promise<PresenceAnswer<Data>> =>
     channel.request("$presence", { ...(isHere && { client, turn, data }), ...more }, until && { signal: until });
 
+  /** Rejects once it is over. Two may rest at once, so each listens for itself. */
+  const rest = (ms: number): Promise<void> =>
+    within(
+      clock,
+      0,
+      life.signal,
+      (own) =>
+        new Promise((resolve, reject) => {
+          own.throwIfAborted();
+          const cancel = clock.after(ms, resolve);
+          own.onabort = () => {
+            cancel();
+            reject(own.reason);
+          };
+        }),
+    );
+
   /** Again and again until it is answered, or refused for good, or over. */
   async function insist(more: () => object, failures = 0): Promise<PresenceAnswer<Data>> {
     for (; ; failures++) {
@@ -85,7 +103,7 @@ export function presence<Data = unknown>(channel: Channel, data?: Data, options:
       } catch (error) {
         const fault = disconnected(error);
         if (life.signal.aborted || !MAY_RETRY.test(fault.code)) throw fault;
-        await pause(clock, Math.max(fault.retryAfterMs ?? 0, backoff(failures, CLIENT_LIMITS, random())), life.signal);
+        await rest(Math.max(fault.retryAfterMs ?? 0, backoff(failures, CLIENT_LIMITS, random())));
       }
     }
   }
@@ -93,12 +111,13 @@ export function presence<Data = unknown>(channel: Channel, data?: Data, options:
   async function stay(): Promise<void> {
     for (let vain = 0; !life.signal.aborted; ) {
       const askedMs = clock.elapsed();
-      const answer = await insist(() => (watch ? { ...roll.place(), wait: leaseSeconds / 3 } : {}));
+      const wait = Math.min(leaseSeconds / 3, WAIT_SECONDS);
+      const answer = await insist(() => (watch ? { ...roll.place(), wait } : {}));
       if (answer.leaseSeconds > 0) leaseSeconds = answer.leaseSeconds;
-      if (!watch) await pause(clock, (leaseSeconds / 3) * 1_000, life.signal);
+      if (!watch) await rest((leaseSeconds / 3) * 1_000);
       // Half of what it was given to wait. A server that gives the same at once must not be asked in a hot loop
-      else if (roll.take(answer) || clock.elapsed() - askedMs > leaseSeconds * 166) vain = 0;
-      else await pause(clock, backoff(vain++, CLIENT_LIMITS, random()), life.signal);
+      else if (roll.take(answer) || clock.elapsed() - askedMs > wait * 500) vain = 0;
+      else await rest(backoff(vain++, CLIENT_LIMITS, random()));
     }
   }
 

@@ -62,6 +62,17 @@ describe("A member", () => {
     expect(await one.who()).toEqual([]);
   });
 
+  test("[D8] a late answer of a review does not end who has been asked about anew since", async () => {
+    const answers: ((isAllowed: boolean) => void)[] = [];
+    const { hub, enter, who } = world().node(true, { authorize: () => new Promise<boolean>((resolve) => answers.push(resolve)) });
+    await enter("x", "1");
+    const reviewed = hub.review();
+    await enter("x", "2", undefined, { id: "ada", token: "fresh" });
+    answers[0]!(false);
+    await reviewed;
+    expect(await who()).toEqual(["x 2"]);
+  });
+
   test("[D7] one that has left, or left before it ever came, is counted as another when it comes back", async () => {
     const { enter, leave, who } = world({ presenceMembersMax: 1 }).node(true);
     await enter("x", "1");

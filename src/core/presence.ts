@@ -161,7 +161,12 @@ export class Presence {
     for (const place of this.#places.values()) {
       const { identity, channel } = place;
       if (isMeant(identity))
-        asked.push(gate.allows(identity, "presence", channel).then((allowed) => (allowed ? undefined : this.#end(place))));
+        asked.push(
+          gate.allows(identity, "presence", channel).then((allowed) => {
+            // Whoever came in again meanwhile was asked about after the review
+            if (!allowed && place.identity === identity) this.#end(place);
+          }),
+        );
     }
     for (const { channel, watchers } of this.#gatherings.values()) {
       for (const watcher of watchers) {
@@ -238,7 +243,9 @@ export class Presence {
   }
 
   #end(place: Place): void {
-    this.#places.delete(placeOf(place.channel, place.key));
+    const name = placeOf(place.channel, place.key);
+    if (this.#places.get(name) !== place) return;
+    this.#places.delete(name);
     const gathering = this.#gatherings.get(place.channel);
     if (gathering === undefined) return;
     gathering.drop(place.key);

@@ -14,7 +14,7 @@ import { mediaType, readJson } from "./bodies.ts";
 import type { Call, Caller } from "./call.ts";
 import { Bell } from "./long-poll.ts";
 import { PresenceStream } from "./presence-stream.ts";
-import { admits, lastEventId, varied } from "./streams.ts";
+import { admits, lastEventId, shed, varied } from "./streams.ts";
 
 /** What a client says of itself, and what it wants to know (PROTOCOL.md §13). */
 interface Asked {
@@ -106,8 +106,12 @@ export async function getPresencePage(call: Call): Promise<void> {
 /** GET /presence/{name} as an event stream: the members, and every change, for as long as somebody reads. */
 export async function streamPresence(call: Call): Promise<void> {
   const { exchange, headers, channel } = call;
-  const gathering = await admitWatcher(call, channel);
-  if (!admits(call)) return;
+  const gathering = await admitWatcher(call, channel).catch((error) => {
+    // What passes, such as too many channels: a status would end an EventSource for good
+    if (!(error instanceof ThroughlineError) || !/^(overloaded|restart)$/.test(error.code)) throw error;
+    shed(call, error);
+  });
+  if (gathering === undefined || !admits(call)) return;
   const stream = new PresenceStream(call, gathering);
   if (stream.open(exchange, varied(headers))) stream.begin(lastEventId(exchange));
   else stream.closed();
@@ -135,7 +139,7 @@ function waitOf({ hub, identity, asked, exchange }: Call): Wait {
 
 async function awaitNews(hub: Hub, gathering: Gathering, asked: Asked, waiting: Wait): Promise<void> {
   const { wait = 0, client } = asked;
-  const seconds = Math.min(wait, client === undefined ? hub.limits.waitSecondsMax : hub.presence.leaseMs / 3_000);
+  const seconds = Math.min(wait, hub.limits.waitSecondsMax, client === undefined ? wait : hub.presence.leaseMs / 3_000);
   if (seconds > 0 && changesFor(gathering, asked)?.length === 0) await waiting(gathering, seconds);
 }
 

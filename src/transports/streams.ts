@@ -161,18 +161,24 @@ function checkCount(hub: Hub, count: number): void {
   throw new ThroughlineError("too_many_channels", sentence);
 }
 
-/** EventSource never comes back after a status other than 200, so load is shed by a stream that ends, and says when to come back. */
-export function admits({ hub, exchange, headers }: Call): boolean {
+export function admits(call: Call): boolean {
   try {
-    hub.connections.admit();
+    call.hub.connections.admit();
     return true;
   } catch (thrown) {
-    const error = tellable(thrown, (sentence) => hub.warn(sentence));
-    const stream = exchange.stream({ ...STREAM_HEADERS, ...headers }, { drained: () => undefined, closed: () => undefined });
-    stream?.write(plainBye(byeFrame(error)));
-    stream?.end();
+    shed(
+      call,
+      tellable(thrown, (sentence) => call.hub.warn(sentence)),
+    );
     return false;
   }
+}
+
+/** EventSource never comes back after a status other than 200, so load is shed by a stream that ends, and says when to come back. */
+export function shed({ exchange, headers }: Call, error: ThroughlineError): void {
+  const stream = exchange.stream({ ...STREAM_HEADERS, ...headers }, { drained: () => undefined, closed: () => undefined });
+  stream?.write(plainBye(byeFrame(error)));
+  stream?.end();
 }
 
 function answerFrames({ exchange, headers }: Call, frames: string): void {

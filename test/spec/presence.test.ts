@@ -418,6 +418,29 @@ describe("Presence", () => {
   );
 
   promise(
+    "[D7] an event stream of members that cannot be served now is answered 200, and told when to come back",
+    { over: "one", on: "one", limits: { presenceChannelsMax: 1 } },
+    async ({ server, keep }) => {
+      await ask(server.url, { client: "a" });
+      const stream = keep(await new WatchReader().open(`${server.url}/presence/other`));
+      expect(stream.events).toEqual([{ event: "bye", id: "", data: expect.objectContaining({ code: "overloaded", retryAfterMs: 5_000 }) }]);
+      await expect(demand(`${server.url}/presence/other`, { headers: { accept: "application/json" } })).rejects.toMatchObject({
+        code: "overloaded",
+      });
+    },
+  );
+
+  promise(
+    "[D7] nobody waits for news longer than waitSecondsMax, however long a lease is",
+    { over: "one", on: "one", limits: { heartbeatSeconds: 60, waitSecondsMax: 0.2 } },
+    async ({ server }) => {
+      await ask(server.url, { client: "a", data: 1 });
+      const { position } = await ask(server.url, { client: "a", data: 1, position: "" }).then(({ json }) => json as { position: string });
+      expect((await ask(server.url, { client: "a", data: 1, position, wait: 40 })).json).toMatchObject({ changes: [] });
+    },
+  );
+
+  promise(
     "[D7] a WebSocket that does not read is made no more answers than it may hold, and gets them all when it reads again",
     { over: "one", on: "one" },
     async ({ server, keep }) => {

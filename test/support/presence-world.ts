@@ -96,7 +96,10 @@ export function world(limits: Partial<Limits> = {}) {
     return done;
   }
 
-  function node(alone = false, options: { authorize?: (question: { action: string; identity: Identity }) => boolean } = {}): Node {
+  function node(
+    alone = false,
+    options: { authorize?: (question: { action: string; identity: Identity }) => boolean | Promise<boolean> } = {},
+  ): Node {
     const seed = ++nodes;
     const log = alone ? new ScriptedLog(clock, seededRandom(seed)) : new BusLog(clock, bus, seed);
     const hub = new Hub({ engine: log, clock, random: seededRandom(100 + seed), limits: withLimits(limits), warn: () => {}, ...options });
