@@ -1,6 +1,8 @@
 import { connect } from "../client/connect.ts";
 import { presence } from "../client/presence.ts";
 import type { Member } from "../client/roll.ts";
+import { checkChannelName } from "../protocol/channel-name.ts";
+import { ERRORS, ThroughlineError } from "../protocol/error.ts";
 import type { Output } from "./output.ts";
 import { checkUrl, explain, postJson, type Remote } from "./remote.ts";
 
@@ -23,7 +25,9 @@ export async function who(
   checkUrl(options.url);
   const ended = AbortSignal.any([signal, output.gone]);
   try {
-    if (watch) await follow(name, options, output, ended);
+    // It becomes part of a path, in which `a?b` would be another channel
+    checkChannelName(name);
+    if (watch) await follow(name, options, { output, tell, ended });
     else await list(name, options, output, ended);
     return 0;
   } catch (error) {
@@ -42,7 +46,17 @@ async function list(name: string, options: Remote, output: Output, ended: AbortS
   }
 }
 
-async function follow(name: string, { url, token }: Remote, output: Output, ended: AbortSignal): Promise<void> {
+async function follow(
+  name: string,
+  options: Remote,
+  { output, tell, ended }: { readonly output: Output; readonly tell: (sentence: string) => void; readonly ended: AbortSignal },
+): Promise<void> {
+  const { url, token } = options;
+  // What follows tries for as long as it takes, and says nothing meanwhile
+  await postJson(options, `/presence/${name}`, "{}", ended).catch((error) => {
+    if (ended.aborted || !(error instanceof ThroughlineError) || !ERRORS[error.code].retry) throw error;
+    tell(`${explain(error, options)} Trying again.`);
+  });
   const client = connect(url, token === undefined ? {} : { token });
   try {
     await new Promise<void>((resolve, reject) => {

@@ -21,3 +21,15 @@ test("throughline presence prints who is on a channel, and with --watch what cha
     { change: "leave", client: "a" },
   ]);
 });
+
+test("throughline presence takes what is no channel for none, and says that it waits for a server that does not answer", async () => {
+  const nowhere = "http://127.0.0.1:1";
+  for (const flags of [[], ["--watch"]]) {
+    const { code, out, err } = await runProgram(["presence", "chat?lobby", "--url", nowhere, ...flags]);
+    expect([code, out, err]).toEqual([1, "", expect.stringContaining("is not a channel name")]);
+  }
+  const waiting = new Program(["presence", "chat/lobby", "--watch", "--url", nowhere]);
+  await waiting.until(({ err }) => err.includes("does not answer"));
+  waiting.signal("SIGINT");
+  expect(await waiting.exit()).toBe(0);
+});
