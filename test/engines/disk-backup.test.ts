@@ -353,6 +353,25 @@ describe("A restore is refused, and nothing is touched,", () => {
     expect((await textsOf(LOBBY)).at(-1)).toBe("kept");
   });
 
+  test("[D4] a restore that cannot write the version of the format leaves the log that was there, and says so", async () => {
+    await publish(["kept"]);
+    // As where the log that was built took the last block of the disk
+    mkdirSync(join(data, "format.json.new"));
+    expect(await messageOf(back(data, true))).toMatch(/cannot be written: EISDIR.*What was there before is still there\. Make space/);
+    expect((await textsOf(LOBBY)).at(-1)).toBe("kept");
+    rmSync(join(data, "format.json.new"), { recursive: true });
+    await back(data, true);
+    expect((await textsOf(LOBBY)).at(-1)).toBe("message 4");
+  });
+
+  test("[D4] a restore that fails behind the rename keeps servers away", async () => {
+    await publish(["kept"]);
+    rmSync(join(data, "format.json"));
+    mkdirSync(join(data, "format.json", "x"), { recursive: true });
+    expect(await messageOf(back(data, true))).toMatch(/format\.json/);
+    expect(await messageOf(publish(["x"]))).toMatch(/is being restored, or that was cut in the middle/);
+  });
+
   test("[D4] a restore that was killed keeps servers and backups away until it is done again, or given up", async () => {
     await publish(["kept"]);
     mkdirSync(join(data, "restoring"));

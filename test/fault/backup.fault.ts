@@ -118,4 +118,13 @@ test("a plain user backs up and restores the log of a server of his own, and no 
     code: 1,
     err: expect.stringMatching(/cannot be written: EACCES/),
   });
+  const drop = join(home, "drop");
+  mkdirSync(drop);
+  chmodSync(drop, 0o333);
+  chownSync(drop, NOBODY, NOBODY);
+  expect(await run(["backup", join(drop, "b"), "--data", data], NOBODY)).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(/cannot be written: EACCES.*None was made/),
+  });
+  expect(readdirSync(drop)).toEqual([]);
 });

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -10,7 +11,7 @@ import { demand } from "../support/http.ts";
 import { LOBBY, numbers, offsets } from "../support/story.ts";
 import { TRANSPORTS } from "../support/transports.ts";
 import { until } from "../support/until.ts";
-import { freePort, freshDirectory, Program, runProgram, startDevProgram } from "./program.ts";
+import { BIN, freePort, freshDirectory, Program, runProgram, startDevProgram } from "./program.ts";
 
 /** The log of a directory that no server has. */
 async function openLog(directory: string): Promise<Log> {
@@ -208,6 +209,18 @@ describe("throughline backup and restore", () => {
       expect(err).toContain("Nothing was changed. Use another backup.");
       expect(existsSync(target)).toBe(false);
     }
+  });
+
+  test("[D4] a backup of which not even the first byte can be written leaves nothing", async () => {
+    const directory = freshDirectory();
+    const log = await openLog(join(directory, "data"));
+    await log.append(LOBBY, [draft("1")]);
+    await log.close();
+    // No file may have a byte: a disk that is full to the last one
+    const words = [process.execPath, BIN, "backup", "one.backup"];
+    const { status, stderr } = spawnSync("bash", ["-c", 'ulimit -f 0; exec "$@"', "bash", ...words], { cwd: directory, encoding: "utf8" });
+    expect([status, stderr]).toEqual([1, expect.stringMatching(/cannot be written: EFBIG.*None was made/)]);
+    expect(readdirSync(directory)).toEqual(["data"]);
   });
 
   test("says how it is used, and ends with 2 where it was not understood", async () => {

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach } from "vitest";
 import { inTime } from "../support/until.ts";
 
-const BIN = fileURLToPath(new URL("../../bin/throughline.js", import.meta.url));
+export const BIN = fileURLToPath(new URL("../../bin/throughline.js", import.meta.url));
 /** A process starts in half a second; several at once on a busy machine take longer. */
 const PATIENCE_MS = 15_000;
 

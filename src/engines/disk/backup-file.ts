@@ -46,12 +46,17 @@ export class BackupWriter {
     await refuseOther(path);
     const own = `${path}.${randomBytes(4).toString("hex")}.new`;
     const file = await open(own, "wx", 0o600).catch(unwritable(path)); // messages are nobody else's business
-    await clearAbandoned(path);
     const writer = new BackupWriter(path, own, file);
     const line = Buffer.from(`${JSON.stringify({ name: NAME, formatVersion: FORMAT_VERSION, at: at.toISOString() })}\n`);
     writer.#checksum = crc32(line);
-    await writer.#write(line);
-    return writer;
+    try {
+      await clearAbandoned(path).catch(unwritable(path));
+      await writer.#write(line);
+      return writer;
+    } catch (error) {
+      await writer.discard();
+      throw error;
+    }
   }
 
   async add({ table, key, value }: BackupRow): Promise<void> {
@@ -247,7 +252,12 @@ async function refuseOther(path: string): Promise<void> {
   const present = await stat(path).catch(() => null);
   if (present === null) return;
   if (present.isFile()) {
-    const file = await open(path, "r");
+    const file = await open(path, "r").catch((error: Error) => {
+      throw new ThroughlineError(
+        "internal",
+        `${path} is there and cannot be read (${error.message}), so it was left as it is. Name another file.`,
+      );
+    });
     const line = await readLine(file).finally(() => file.close());
     if (present.size === 0 || line?.includes(`"${NAME}"`)) return;
   }

@@ -92,11 +92,20 @@ export function checkFormat(directory: string): void {
   if (existsSync(join(directory, FORMAT_FILE))) return;
   const { bavail, bsize } = statfsSync(directory);
   if (bavail * bsize < FREE_BYTES_MIN) throw refused(directory, `has less than ${FREE_BYTES_MIN} bytes free`, "Make space first.");
-  writeFormat(directory);
+  prepareFormat(directory)();
 }
 
-export function writeFormat(directory: string): void {
-  writeSynced(join(directory, FORMAT_FILE), `${JSON.stringify({ name: "throughline", formatVersion: FORMAT_VERSION })}\n`);
+/** Writes the version of the format, synced, beside its place. What is returned puts it there, which takes no space. */
+export function prepareFormat(directory: string): () => void {
+  const path = join(directory, FORMAT_FILE);
+  const file = openSync(`${path}.new`, "w");
+  try {
+    writeFileSync(file, `${JSON.stringify({ name: "throughline", formatVersion: FORMAT_VERSION })}\n`);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  return () => renameSync(`${path}.new`, path);
 }
 
 function readFormat(directory: string, path: string): number {
@@ -107,14 +116,6 @@ function readFormat(directory: string, path: string): number {
     throw refused(directory, `has a ${FORMAT_FILE} that cannot be read: ${(error as Error).message}`, "Restore it from a backup.");
   }
   throw refused(directory, `has a ${FORMAT_FILE} without a formatVersion`, "Restore it from a backup.");
-}
-
-function writeSynced(path: string, text: string): void {
-  const file = openSync(`${path}.new`, "w");
-  writeFileSync(file, text);
-  fsyncSync(file);
-  closeSync(file);
-  renameSync(`${path}.new`, path);
 }
 
 export function refused(directory: string, what: string, next: string): ThroughlineError {

@@ -5,8 +5,8 @@ import { ThroughlineError } from "../../protocol/error.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { BackupReader, syncDirectory } from "./backup-file.ts";
 import { type BackupRow, Contents } from "./contents.ts";
-import { DATA_FILE, holdsData, prepareDirectory, RESTORING_DIRECTORY, refused, writeFormat } from "./directory.ts";
-import { CommitError, Environment } from "./environment.ts";
+import { DATA_FILE, holdsData, prepareDirectory, prepareFormat, RESTORING_DIRECTORY, refused } from "./directory.ts";
+import { Environment } from "./environment.ts";
 import { own } from "./owner.ts";
 import { readJson, type Write, writeJson } from "./record.ts";
 import { type Lost, Replaced } from "./replaced.ts";
@@ -73,24 +73,38 @@ async function replace(directory: string, reader: BackupReader, options: Restore
   rmSync(place, { recursive: true, force: true });
   const replaced = await Replaced.open(directory);
   try {
+    const putFormat = await build(directory, place, reader, replaced, options);
+    await putInPlace(directory, place, putFormat);
+    return replaced.lost();
+  } finally {
+    await replaced.close();
+  }
+}
+
+/** All that needs space. If it fails nothing is left of it. */
+async function build(
+  directory: string,
+  place: string,
+  reader: BackupReader,
+  replaced: Replaced,
+  options: RestoreOptions,
+): Promise<() => void> {
+  try {
     const target = new Environment(place);
     try {
       await copy(reader, target, replaced, options);
     } finally {
       await target.close();
     }
-    await putInPlace(directory, place);
-    return replaced.lost();
+    return prepareFormat(directory);
   } catch (error) {
     rmSync(place, { recursive: true, force: true });
-    if (!(error instanceof CommitError)) throw error;
+    if (error instanceof ThroughlineError) throw error;
     throw refused(
       directory,
-      `cannot be written: ${error.message}. What was there before is still there`,
+      `cannot be written: ${(error as Error).message}. What was there before is still there`,
       "Make space, then restore again.",
     );
-  } finally {
-    await replaced.close();
   }
 }
 
@@ -124,11 +138,11 @@ async function copy(reader: BackupReader, target: Environment, replaced: Replace
 }
 
 /** While the place of the building is there no server starts: so whatever of this is cut, none begins with half of it. */
-async function putInPlace(directory: string, place: string): Promise<void> {
+async function putInPlace(directory: string, place: string, putFormat: () => void): Promise<void> {
   // whoever still reads the old log keeps its table of readers with it
   rmSync(join(directory, "lock.mdb"), { force: true });
   renameSync(join(place, DATA_FILE), join(directory, DATA_FILE));
-  writeFormat(directory);
+  putFormat();
   await syncDirectory(directory);
   rmSync(place, { recursive: true });
   await syncDirectory(directory);
