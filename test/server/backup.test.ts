@@ -211,16 +211,26 @@ describe("throughline backup and restore", () => {
     }
   });
 
-  test("[D4] a backup of which not even the first byte can be written leaves nothing", async () => {
+  test("[D4] a backup or a restore of which not even the first byte can be written leaves nothing, and says what to do", async () => {
     const directory = freshDirectory();
     const log = await openLog(join(directory, "data"));
     await log.append(LOBBY, [draft("1")]);
     await log.close();
     // No file may have a byte: a disk that is full to the last one
-    const words = [process.execPath, BIN, "backup", "one.backup"];
-    const { status, stderr } = spawnSync("bash", ["-c", 'ulimit -f 0; exec "$@"', "bash", ...words], { cwd: directory, encoding: "utf8" });
+    const onFull = (...words: string[]) =>
+      spawnSync("bash", ["-c", 'ulimit -f 0; exec "$@"', "bash", process.execPath, BIN, ...words], { cwd: directory, encoding: "utf8" });
+    const { status, stderr } = onFull("backup", "one.backup");
     expect([status, stderr]).toEqual([1, expect.stringMatching(/cannot be written: EFBIG.*None was made/)]);
     expect(readdirSync(directory)).toEqual(["data"]);
+    await runProgram(["backup", join(directory, "one.backup"), "--data", join(directory, "data")]);
+    for (const words of [
+      ["restore", "one.backup", "--data", "new"],
+      ["dev", "--port", "0", "--data", "new"],
+    ]) {
+      const refused = onFull(...words);
+      expect([refused.status, refused.stderr]).toEqual([1, expect.stringMatching(/new cannot be written: EFBIG.*Make space/)]);
+      expect(readdirSync(join(directory, "new"))).toEqual([]);
+    }
   });
 
   test("says how it is used, and ends with 2 where it was not understood", async () => {

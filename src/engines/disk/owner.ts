@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ThroughlineError } from "../../protocol/error.ts";
+import { refused } from "./directory.ts";
 
 /** How often an owner shows that it lives, and how long another waits for that sign where it cannot see the owner's process. */
 const HEARTBEAT_MS = 2_000;
@@ -44,7 +45,8 @@ export async function own(directory: string): Promise<Owner> {
       writeFileSync(path, JSON.stringify(holder), { flag: "wx" });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "EEXIST") continue;
-      throw error;
+      remove(path);
+      throw refused(directory, `cannot be written: ${(error as Error).message}`, "Make space, or mend the disk.");
     }
     // one that listed the files long ago may have made a generation that was there and gone: the newest wins
     if (generations(directory).at(-1) !== mine) {
