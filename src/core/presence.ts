@@ -111,19 +111,20 @@ export class Presence {
     return { place, isLate };
   }
 
-  /** It says that it goes. */
-  leave(identity: Identity, channel: string, { client, turn }: Entrance): void {
+  /** It says that it goes. Gives the turn of what it said since, if that came before: then it stays. */
+  leave(identity: Identity, channel: string, { client, turn }: Entrance): number | null {
     const gathering = this.gathering(channel);
     const key = keyOf({ user: identity.id, client });
     const known = this.#places.get(placeOf(channel, key));
     const last = Math.max(known?.turn ?? 0, gathering.roster.get(key)?.turn ?? 0);
-    if (turn !== undefined && turn < last) return;
+    if (turn !== undefined && turn < last) return last;
     const place: Place = known ?? { key, channel, identity, turn: last, heardMs: 0, hasLeft: true };
     place.turn = turn ?? last;
     if (known !== undefined || this.#places.size < this.#context.limits.presencePlacesMax) this.#renew(place);
     this.#out(place, gathering);
     gathering.tellOut(key, place.turn);
     this.#rest(gathering);
+    return null;
   }
 
   /** A sign of life. False if it is a member no more. */

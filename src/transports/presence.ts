@@ -68,12 +68,14 @@ export async function attend(
   if (client !== undefined) {
     const entrance = { client: checkClient(client), data: readData(ownField(body, "data"), hub.limits), turn: wanted.turn };
     await permit({ hub, identity, asked }, "presence", channel);
-    if (leave) hub.presence.leave(identity, channel, entrance);
+    let late: number | null;
+    if (leave) late = hub.presence.leave(identity, channel, entrance);
     else {
       const { place, isLate } = hub.presence.enter(identity, channel, entrance);
       onPlace(place);
-      if (isLate) about += `,"late":${place.turn}`;
+      late = isLate ? place.turn : null;
     }
+    if (late !== null) about += `,"late":${late}`;
   }
   if (leave || (client !== undefined && wanted.position === undefined)) return { gathering: null, json: () => `{${about}}` };
   const gathering = await admitWatcher({ hub, identity, asked }, channel);

@@ -431,6 +431,24 @@ describe("Presence", () => {
   );
 
   promise(
+    "who says less than is known of him, be it that he leaves, is told the turn that is known",
+    { over: "one", on: "one" },
+    async ({ server }) => {
+      const say = async (more: object) => (await ask(server.url, { client: "a", ...more })).json;
+      expect(await say({ turn: 5, data: 5 })).not.toHaveProperty("late");
+      for (const late of [
+        { turn: 4, data: 4 },
+        { turn: 4, leave: true },
+      ])
+        expect(await say(late)).toMatchObject({ late: 5 });
+      expect((await server.tl.channel(LOBBY).presence()).map(({ data }) => data)).toEqual([5]);
+      expect(await say({ turn: 6, leave: true })).not.toHaveProperty("late");
+      expect(await say({ turn: 6, data: 6 })).toMatchObject({ late: 6 });
+      expect(await server.tl.channel(LOBBY).presence()).toEqual([]);
+    },
+  );
+
+  promise(
     "[D7] nobody waits for news longer than waitSecondsMax, however long a lease is",
     { over: "one", on: "one", limits: { heartbeatSeconds: 60, waitSecondsMax: 0.2 } },
     async ({ server }) => {

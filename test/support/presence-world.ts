@@ -77,7 +77,7 @@ export interface Node {
   /** What it told of the lobby, since last asked. */
   told(): string[];
   enter(client: string, data?: string, turn?: number, identity?: Identity): Promise<unknown>;
-  leave(client: string, turn?: number): Promise<void>;
+  leave(client: string, turn?: number): Promise<unknown>;
   who(): Promise<string[]>;
   /** SIGKILL: it says nothing any more, and hears nothing. */
   kill(): void;
