@@ -18,6 +18,7 @@ import { resume } from "../../src/core/resume.ts";
 import { backup } from "../../src/engines/disk/backup.ts";
 import { disk } from "../../src/engines/disk/disk.ts";
 import { Environment } from "../../src/engines/disk/environment.ts";
+import { own } from "../../src/engines/disk/owner.ts";
 import { offsetKey } from "../../src/engines/disk/record.ts";
 import { type Restored, restore } from "../../src/engines/disk/restore.ts";
 import { readStand } from "../../src/engines/disk/tables.ts";
@@ -434,6 +435,20 @@ describe("A backup", () => {
     }
     expect(readFileSync(file)).toEqual(before);
     expect(readdirSync(home).sort()).toEqual(["data", "one.backup"]);
+  });
+
+  test("[D4] believes its own look at the pages only while no server has come: one that writes makes them look damaged", async () => {
+    await publish(["1"]);
+    const path = join(data, "data.mdb");
+    const bytes = readFileSync(path);
+    for (let at = bytes.indexOf('"lineage"'); at >= 0; at = bytes.indexOf('"lineage"', at)) bytes[at + 1]! ^= 1;
+    writeFileSync(path, bytes);
+    expect(await messageOf(backup(data, file, NEVER))).toMatch(/has a damaged data\.mdb: a row of the table channels/);
+    const trial = messageOf(backup(data, file, NEVER));
+    const owner = await own(data);
+    // What is damaged indeed is found when it is copied
+    expect(await trial).toMatch(/cannot be backed up: the head of channel "chat\/lobby" has a wrong checksum\. No backup was made/);
+    owner.release();
   });
 
   test("that is interrupted leaves nothing behind", async () => {

@@ -26,8 +26,7 @@ export interface BackedUp {
 export async function backup(directory: string, file: string, signal: AbortSignal): Promise<BackedUp> {
   if (!existsSync(directory) || !findLog(directory)) throw refused(directory, "has no log", "Name the directory of the server: --data.");
   prepareDirectory(directory);
-  // a server that runs has looked at it when it started; and while it writes nobody else can
-  if (!(await isOwned(directory))) await checkData(directory);
+  await checkIdle(directory);
   const at = new Date();
   const snapshot = openSnapshot(directory);
   try {
@@ -50,6 +49,16 @@ export async function backup(directory: string, file: string, signal: AbortSigna
     }
   } finally {
     await snapshot.close();
+  }
+}
+
+/** A server that runs has looked at it when it started; and while it writes nobody else can. So what was found while one came counts for nothing. */
+async function checkIdle(directory: string): Promise<void> {
+  if (await isOwned(directory)) return;
+  try {
+    await checkData(directory);
+  } catch (error) {
+    if (!(await isOwned(directory))) throw error;
   }
 }
 
