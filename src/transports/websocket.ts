@@ -64,8 +64,7 @@ export class SocketPipe extends Pipe {
   /** The other end answered a ping. */
   pong(): void {
     this.#unanswered = 0;
-    // One that was told goodbye shows no life any more by not taking it
-    if (!this.ended) this.#presence?.pong();
+    this.#presence?.pong();
   }
 
   override closed(): void {
