@@ -178,6 +178,10 @@ export abstract class BrokerFollows<One extends Followed> {
     this.#followers.tell(channel, continues ? { type: "appended", epoch, entries } : { type: "changed" });
   }
 
+  protected warn(sentence: string): void {
+    this.#context.log.warn(sentence);
+  }
+
   protected deliver(notice: Notice): void {
     for (const listener of this.#listeners) {
       try {

@@ -84,7 +84,11 @@ export class Channels {
     const known = this.#channels.get(channel);
     // one that is in use has its own way to learn of it
     if (known === undefined || known.uses > 0 || known.generation === 0) return;
-    if (sheet.previous !== known.standing.seq || sheet.seq <= known.standing.seq) return;
+    if (sheet.previous !== known.standing.seq || sheet.seq <= known.standing.seq) {
+      // another one stands where this node's last was: the stream has lost its end, and has come as far again
+      if (sheet.seq === known.standing.seq && standingAfter(sheet).topTag !== known.standing.topTag) known.generation = 0;
+      return;
+    }
     const before = known.keys?.size ?? 0;
     known.apply(sheet);
     this.#keys += (known.keys?.size ?? 0) - before;

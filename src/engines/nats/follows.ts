@@ -3,7 +3,8 @@ import { topOf } from "../../core/resume.ts";
 import { ORIGIN } from "../../protocol/position.ts";
 import { type BrokerContext, BrokerFollows, type Followed, type IsSame, NOTICES_PENDING_MAX, newlyFollowed } from "../broker-follows.ts";
 import type { Channels } from "./channels.ts";
-import type { NatsMessage } from "./connection.ts";
+import type { NatsHeaders, NatsMessage } from "./connection.ts";
+import { messageOf } from "./failure.ts";
 import type { JetStream } from "./jetstream.ts";
 import type { Line } from "./line.ts";
 import type { Places } from "./places.ts";
@@ -34,6 +35,8 @@ export class Follows extends BrokerFollows<Heard> {
   readonly #written: Channels;
   readonly #hearing: Line;
   #isBegun = false;
+  /** Notices of which it is not known yet that NATS has taken them. */
+  #said = 0;
 
   constructor({ places, js, reader, channels, hearing, ...context }: FollowsContext) {
     super({ ...context, engine: "nats", read: (channel, after, limit) => reader.read(channel, after, limit) });
@@ -68,13 +71,28 @@ export class Follows extends BrokerFollows<Heard> {
     if (isNext || isOwn) {
       const entries = sheet.lines.map(({ entry }) => entry);
       this.tell(followed, epoch, entries, !isNext);
-    } else if (known === null || epoch !== known.epoch || sheet.first + sheet.lines.length - 1 > known.offset) this.look(followed);
+      return;
+    }
+    const { offset, tag } = sheet.lines.at(-1)!.entry;
+    const isKnown = known !== null && epoch === known.epoch && (offset < known.offset || (offset === known.offset && tag === known.tag));
+    if (!isKnown) this.look(followed);
   }
 
   /** Tells other nodes that follow the channel, unless too much is under way already. */
   notify(line: Line, { channel, body }: Notice): void {
-    if (!line.isUp || line.waiting >= NOTICES_PENDING_MAX) return;
+    if (!line.isUp || this.#said >= NOTICES_PENDING_MAX) return;
     line.tell(this.#places.of(channel).told, `${this.node} ${body}`);
+    if (this.#said++ === 0) void this.#confirm(line);
+  }
+
+  /** A notice has no answer; but one that is asked behind it shows that it has been taken. */
+  async #confirm(line: Line): Promise<void> {
+    while (this.#said > 0) {
+      const said = this.#said;
+      // where no answer comes they are gone, or the line is given up
+      await line.flush().catch(() => {});
+      this.#said -= said;
+    }
   }
 
   /** The log can be read again. */
@@ -152,10 +170,20 @@ export class Follows extends BrokerFollows<Heard> {
       if (sender !== this.node) this.deliver({ channel, body: text.slice(sender.length + 1) });
       return;
     }
-    const sheet = decodeSheet(seq, (name) => headers.get(name), data);
+    const sheet = this.#decode(seq, headers, data);
     this.pollLater(followed);
-    if (sheet.node === this.node) return;
+    if (sheet === null || sheet.node === this.node) return;
     this.#written.heard(channel, sheet);
     this.saw(channel, sheet, false);
+  }
+
+  /** Null: it is none of this engine. A reader of the log says so too, if it stands there. */
+  #decode(seq: number, headers: NatsHeaders, data: Uint8Array): Sheet | null {
+    try {
+      return decodeSheet(seq, (name) => headers.get(name), data);
+    } catch (error) {
+      this.warn(messageOf(error));
+      return null;
+    }
   }
 }

@@ -2,7 +2,7 @@ import { ThroughlineError } from "../../protocol/error.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import type { Level } from "../../protocol/message.ts";
 import { Refused } from "./failure.ts";
-import type { JetStream } from "./jetstream.ts";
+import type { JetStream, StreamInfo } from "./jetstream.ts";
 import type { Places } from "./places.ts";
 import { openStreams } from "./streams.ts";
 
@@ -50,9 +50,16 @@ export async function inspect(js: JetStream, places: Places, replicas: number, i
       `The streams ${places.prefix}-* do not tell what they store (no republish), so other nodes hear of it by looking, seconds late. Let the engine make them.`,
     );
   }
-  if (logs.some(({ config }) => config.storage === "memory")) {
+  const isInMemory = logs.some(({ config }) => config.storage === "memory");
+  if (isInMemory) {
     sentences.push(
       `The streams ${places.prefix}-* are in memory: when NATS restarts all channels begin anew, and readers are told by a gap.`,
+    );
+  }
+  const thrifty = logs.find(({ config }) => throwsAway(config));
+  if (thrifty !== undefined) {
+    sentences.push(
+      `The streams ${places.prefix}-* throw away messages by themselves (max_age, max_msgs_per_subject, or discard old with a limit): channels then lose what they are to keep, which readers are told by a gap. Take these limits off, or set discard to new.`,
     );
   }
   if (fence === null) {
@@ -70,13 +77,17 @@ export async function inspect(js: JetStream, places: Places, replicas: number, i
     sentences.push(
       `nats-server ${version} cannot sync each write (that came with ${VERSION_SYNCED.join(".")}), so acks do not say disk. Update it.`,
     );
-  const isDisk = isSynced && canSync;
-  if (copies === 1 && !isDisk) {
+  const isDisk = isSynced && canSync && !isInMemory;
+  if (copies === 1 && !isDisk && !isInMemory) {
     sentences.push(
       "NATS writes to disk when the system likes (sync_interval, 2 minutes of its own): a power cut takes what came since, and readers are told by a gap. Set it to always, and synced for acks that say disk; or have 3 replicas.",
     );
   }
   return { level: copies > 1 ? "replicated" : isDisk ? "disk" : "memory", sentences };
+}
+
+function throwsAway({ max_age = 0, max_msgs_per_subject = 0, max_msgs = -1, max_bytes = -1, discard }: StreamInfo["config"]): boolean {
+  return max_age > 0 || max_msgs_per_subject > 0 || (discard === "old" && (max_msgs > 0 || max_bytes > 0));
 }
 
 function isOlder(version: string, [major, minor]: readonly number[]): boolean {

@@ -13,7 +13,16 @@ export interface Stored {
 
 export interface StreamInfo {
   readonly created: string;
-  readonly config: { readonly num_replicas?: number; readonly storage?: string; readonly republish?: { readonly dest: string } };
+  readonly config: {
+    readonly num_replicas?: number;
+    readonly storage?: string;
+    readonly republish?: { readonly dest: string };
+    readonly max_age?: number;
+    readonly max_msgs?: number;
+    readonly max_bytes?: number;
+    readonly max_msgs_per_subject?: number;
+    readonly discard?: string;
+  };
   readonly state: { readonly last_seq: number; readonly subjects?: Readonly<Record<string, number>> };
   readonly total?: number;
 }

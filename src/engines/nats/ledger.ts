@@ -9,6 +9,9 @@ import { standingAfter } from "./standing.ts";
 const KEYS = "Throughline-Keys";
 /** A segment is no larger, and what is read changes under the reader no more often than so. */
 const SEGMENT_KEYS_MAX = 5_000;
+/** A key in a segment, and the headers of one. */
+const KEY_BYTES_MAX = 128;
+const HEADERS_BYTES_MAX = 1_024;
 const TRIES_MAX = 8;
 
 /**
@@ -47,8 +50,10 @@ export class Ledger {
   async save({ standing }: Publishing, keys: KeyTable, place: Place, upTo: number): Promise<void> {
     const keptSince = this.#log.clock.now() - this.#log.keySecondsMin * 1_000;
     const young = keys.between(keys.through, upTo).filter(({ at }) => at > keptSince);
-    for (let from = 0; from < young.length; from += SEGMENT_KEYS_MAX) {
-      const some = young.slice(from, from + SEGMENT_KEYS_MAX);
+    const room = Math.floor((this.#js.line.payloadBytesMax - HEADERS_BYTES_MAX) / KEY_BYTES_MAX);
+    const countMax = Math.min(SEGMENT_KEYS_MAX, Math.max(1, room));
+    for (let from = 0; from < young.length; from += countMax) {
+      const some = young.slice(from, from + countMax);
       const { offset: through, at: lastAt } = some.at(-1)!;
       const headers = encodeHeaders({
         "Nats-Expected-Last-Subject-Sequence": String(keys.lastSegmentSeq),

@@ -42,7 +42,10 @@ export class Line {
   #failures = 0;
   #isClosed = false;
   #cancelRetry: Cancel = () => {};
+  #cancelProbe: Cancel = () => {};
   #isProbing = false;
+  /** What the last server said: while there is none, the next one is taken to be like it. */
+  #payloadBytesMax = 1_048_576;
 
   constructor(connect: NatsConnect, context: LineContext, events: LineEvents) {
     this.#connect = connect;
@@ -60,7 +63,7 @@ export class Line {
 
   /** Bytes of the largest message that the server takes, headers and all. */
   get payloadBytesMax(): number {
-    return this.#connection?.info?.max_payload ?? 1_048_576;
+    return this.#payloadBytesMax;
   }
 
   get version(): string {
@@ -126,7 +129,9 @@ export class Line {
   close(): void {
     this.#isClosed = true;
     this.#cancelRetry();
-    this.#drop(new Unsent("The engine was closed."));
+    this.#cancelProbe();
+    // what was asked may have been done: this is no refusal
+    this.#drop(new Error("The engine was closed."));
   }
 
   #ask<Answer>(act: (connection: NatsConnection) => Promise<Answer>): Promise<Answer> {
@@ -163,9 +168,11 @@ export class Line {
     const end = () => {
       isOver = true;
       this.#isProbing = false;
+      this.#cancelProbe();
     };
     const look = () => {
-      this.#context.clock.after(PROBE_LOOK_MS, () => {
+      if (isOver || this.#isClosed) return;
+      this.#cancelProbe = this.#context.clock.after(PROBE_LOOK_MS, () => {
         if (isOver) return;
         if (connection !== this.#connection) end();
         else if (++looks < PROBE_LOOKS_MAX) setImmediate(look);
@@ -198,6 +205,7 @@ export class Line {
       throw lost ?? new Unsent("The engine is closed.");
     }
     this.#connection = connection;
+    this.#payloadBytesMax = connection.info?.max_payload ?? this.#payloadBytesMax;
     this.generation++;
     this.#upAt = this.#context.clock.elapsed();
     this.#events.onUp();

@@ -130,9 +130,17 @@ export function lengthOf({ data, size }: Draft): number {
   return typeof data === "string" && !isWellFormed(data) ? data.length * 2 : size;
 }
 
+/** The bytes that a draft adds to the headers, at most. */
+export function headerBytesOf({ event }: Draft): number {
+  return ENTRY_BYTES_MAX + encodeURIComponent(event).length;
+}
+
 export function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
+
+/** Of an entry's words all but its event: time, tag, two lengths, key and print. */
+const ENTRY_BYTES_MAX = 96;
 
 const EMPTY = new Uint8Array(0);
 const LOWER: Readonly<Record<string, true>> = { j: true, t: true };

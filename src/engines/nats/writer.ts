@@ -11,14 +11,16 @@ import type { Ledger } from "./ledger.ts";
 import type { Place, Places } from "./places.ts";
 import { planAppend, planRemoval } from "./plan.ts";
 import type { Reader } from "./reader.ts";
-import { decodeSheet, encodeSheet, lengthOf, type NewSheet, type Sheet } from "./record.ts";
+import { decodeSheet, encodeSheet, headerBytesOf, lengthOf, type NewSheet, type Sheet } from "./record.ts";
 import { NOTHING, standingAfter } from "./standing.ts";
 import type { Trimmer } from "./trimmer.ts";
 
 /** One message of NATS takes so much at most, at least one draft. */
 const CALL_COUNT_MAX = 500;
 const CALL_BYTES_MAX = 262_144;
-/** What headers need beside the payload: those of the log, with all of its eras, and of one entry. */
+/** JetStream takes 65,535 bytes of headers: those of the entries, and of the log with all of its eras. */
+const ENTRIES_BYTES_MAX = 60_000;
+/** What headers need beside the payload: those of the log, and of one entry. */
 const HEADERS_BYTES_MAX = 8_192;
 /** Another node that publishes to the same channel may be quicker so often. */
 const RACES_MAX = 50;
@@ -125,7 +127,7 @@ export class Writer {
         await this.#remove(state).then(next.resolve, next.reject);
         continue;
       }
-      const steps = take(queue);
+      const steps = take(queue, this.#context.js.line.payloadBytesMax - HEADERS_BYTES_MAX);
       if (steps.length > 0) await this.#call(state, steps);
     }
     this.#queues.delete(channel);
@@ -193,6 +195,8 @@ export class Writer {
         }
         const word = await fence.word();
         if (wantsKeys && state.keys === null) state.keys = state.standing.seq === 0 ? new KeyTable() : await ledger.load(state, place);
+        // what was learned by the connection before may not hold any more
+        if (state.generation !== this.#context.js.line.generation) continue;
         const { sheet, answer } = plan(word);
         if (sheet === null) {
           if (isFresh) return answer;
@@ -250,10 +254,14 @@ export class Writer {
     }
   }
 
-  /** What stands where a sheet was to stand: itself, another one (null), or nothing yet. */
+  /** What stands where a sheet was to stand: itself, another one (null), or nothing yet. Nor may it stand behind another one than it was made for, after NATS has lost that. */
   async #find(place: Place, sheet: NewSheet): Promise<number | null | "open"> {
-    const next = await this.#context.reader.next(place, sheet.previous + 1);
-    if (next === null) return "open";
+    const { reader } = this.#context;
+    const next = await reader.next(place, sheet.previous + 1);
+    if (next === null) {
+      const last = await reader.last(place);
+      return last === null || last.seq > sheet.previous || standingAfter(last).topTag === sheet.tagBefore ? "open" : null;
+    }
     if (next.first === sheet.first && next.born === sheet.born && next.lines[0]?.entry.tag === sheet.lines[0]?.entry.tag) return next.seq;
     if (next.previous > sheet.previous) throw new Unanswered("it may be stored and deleted since.");
     return null;
@@ -303,10 +311,10 @@ export class Writer {
 /** For drafts without keys. */
 const NO_KEYS = new KeyTable();
 
-/** As many drafts as one call takes. */
-function take(queue: Step[]): DraftStep[] {
+/** As many drafts as one call takes, of so many bytes with their headers. */
+function take(queue: Step[], messageBytesMax: number): DraftStep[] {
   const steps: DraftStep[] = [];
-  let bytes = 0;
+  let [bytes, headerBytes] = [0, 0];
   let taken = 0;
   for (; taken < queue.length; taken++) {
     const step = queue[taken]!;
@@ -314,7 +322,9 @@ function take(queue: Step[]): DraftStep[] {
     // part of a call that has failed already
     if (step.job.error !== null) continue;
     bytes += lengthOf(step.draft);
-    if (steps.length === CALL_COUNT_MAX || (bytes > CALL_BYTES_MAX && steps.length > 0)) break;
+    headerBytes += headerBytesOf(step.draft);
+    const isTooMuch = bytes > CALL_BYTES_MAX || headerBytes > ENTRIES_BYTES_MAX || bytes + headerBytes > messageBytesMax;
+    if (steps.length === CALL_COUNT_MAX || (isTooMuch && steps.length > 0)) break;
     steps.push(step);
   }
   queue.splice(0, taken);
