@@ -48,6 +48,10 @@ describe("What one message of NATS may hold", () => {
       );
     }
     await until("keys are put away, and so what is trimmed can be deleted", async () => {
+      await log.append(
+        LOBBY,
+        numbers(300).map((n) => text(String(n))),
+      );
       const { state } = await server.ask<{ state: { subjects: Record<string, number> } }>("STREAM.INFO.throughline-0", {
         subjects_filter: ">",
       });
