@@ -2,17 +2,16 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { throughline } from "../../src/index.ts";
 import { attach } from "../../src/node.ts";
-import { redis } from "../../src/redis.ts";
-import { LIBRARIES } from "./redis-server.ts";
+import { engineAt } from "./brokers.ts";
 
 /*
- * A node in a process of its own, so that it can be killed. Run as: node presence-node.mjs <socket of Redis> <prefix> <heartbeat in seconds>. It says where
+ * A node in a process of its own, so that it can be killed. Run as: node presence-node.mjs <address of its broker> <prefix> <heartbeat in seconds>. It says where
  * it listens.
  */
-const [, , socket = "", prefix = "", heartbeatSeconds = ""] = process.argv;
+const [, , address = "", prefix = "", heartbeatSeconds = ""] = process.argv;
 
-if (process.send !== undefined && socket !== "") {
-  const engine = redis(LIBRARIES[0]!.client({ socket }), { prefix });
+if (process.send !== undefined && address !== "") {
+  const engine = engineAt(JSON.parse(address), { prefix });
   const tl = throughline({ engine, limits: { heartbeatSeconds: Number(heartbeatSeconds) } });
   await tl.open();
   const server = createServer();

@@ -3,9 +3,8 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { redis } from "../../src/redis.ts";
+import { type Address, type Broker, CLUSTER, engineAt, NATS, REDIS } from "../support/brokers.ts";
 import { Guest, WatchReader } from "../support/presence.ts";
-import { LIBRARIES, RedisServer, sharedRedis, stopSharedRedis } from "../support/redis-server.ts";
 import { startServer, type TestServer } from "../support/start-server.ts";
 import { inTime, until } from "../support/until.ts";
 
@@ -19,27 +18,24 @@ beforeAll(() =>
   }),
 );
 
-afterAll(stopSharedRedis);
-
 /** Two heartbeats of the nodes in these tests. */
 const LEASE_MS = 2_000;
 const GRACE_MS = 2_000;
 
-/** Nodes on one Redis, and whoever is on them: all closed at the end. */
+/** Nodes on one broker, and whoever is on them: all closed at the end. */
 class Town implements AsyncDisposable {
-  readonly #redis: { readonly socket: string };
-  readonly #prefix: string;
+  readonly #address: Address;
+  readonly #prefix = `town-${++towns}`;
   readonly #nodes: TestServer[] = [];
   readonly #guests: { close(): void }[] = [];
   readonly #processes: ChildProcess[] = [];
 
-  constructor(server: { readonly socket: string }, prefix: string) {
-    this.#redis = server;
-    this.#prefix = prefix;
+  constructor(address: Address) {
+    this.#address = address;
   }
 
   async node(): Promise<TestServer> {
-    const engine = () => redis(LIBRARIES[0]!.client(this.#redis), { prefix: this.#prefix });
+    const engine = () => engineAt(this.#address, { prefix: this.#prefix });
     const node = await startServer(engine, { limits: { heartbeatSeconds: LEASE_MS / 2_000 } });
     this.#nodes.push(node);
     return node;
@@ -47,7 +43,7 @@ class Town implements AsyncDisposable {
 
   /** A node in a process of its own. `kill` is SIGKILL. */
   async process(): Promise<{ url: string; kill(): void }> {
-    const child = fork(CHILD, [this.#redis.socket, this.#prefix, String(LEASE_MS / 2_000)]);
+    const child = fork(CHILD, [JSON.stringify(this.#address), this.#prefix, String(LEASE_MS / 2_000)]);
     this.#processes.push(child);
     const [port] = await inTime(once(child, "message"), () => "a node to listen");
     return { url: `http://127.0.0.1:${port}`, kill: () => child.kill("SIGKILL") };
@@ -72,10 +68,18 @@ class Town implements AsyncDisposable {
   }
 }
 
-describe("Presence on two nodes with one Redis", () => {
+let towns = 0;
+
+describe.each([REDIS, NATS, CLUSTER])("Presence and signals on two nodes with $name", (kind) => {
+  let broker: Broker;
+
+  beforeAll(async () => {
+    broker = await kind.begin();
+  });
+  afterAll(() => broker.stop());
+
   test("[D9] everyone sees everyone, and each join, update and leave is told once on both", async () => {
-    const { server, prefix } = sharedRedis();
-    await using town = new Town(server, prefix);
+    await using town = new Town(broker.address);
     const [a, b] = [await town.node(), await town.node()];
     const ada = town.guest(a, "ada");
     await ada.seen("ada");
@@ -90,8 +94,7 @@ describe("Presence on two nodes with one Redis", () => {
   });
 
   test("[D9] a client that is killed has left on the other node too, within two heartbeats", async () => {
-    const { server, prefix } = sharedRedis();
-    await using town = new Town(server, prefix);
+    await using town = new Town(broker.address);
     const [a, b] = [await town.node(), await town.node()];
     const ada = town.guest(a, "ada");
     await ada.seen("ada");
@@ -105,8 +108,7 @@ describe("Presence on two nodes with one Redis", () => {
   });
 
   test("[D9] a node that is killed takes its members with it within two heartbeats, but not one who has moved to another", async () => {
-    const { server, prefix } = sharedRedis();
-    await using town = new Town(server, prefix);
+    await using town = new Town(broker.address);
     const [a, b] = [await town.process(), await town.node()];
     const watching = await town.watcher(b);
     town.guest(a, "stays");
@@ -123,33 +125,50 @@ describe("Presence on two nodes with one Redis", () => {
     expect(watching.told.filter((one) => !one.startsWith("members")).sort()).toEqual(['join "moves"', 'join "stays"', 'leave "stays"']);
   });
 
+  test("a signal sent on one node is heard on both, by those who read the channel, and once", async () => {
+    await using town = new Town(broker.address);
+    const [a, b] = [await town.node(), await town.node()];
+    const [ada, eve] = [town.guest(a), town.guest(b, undefined, "sse")];
+    const heard: string[][] = [[], []];
+    for (const [index, { channel }] of [ada, eve].entries()) channel.on("signal", ({ data }) => void heard[index]?.push(String(data)));
+    // who has just come may not be listened for yet by the other node
+    await until("both hear", () => {
+      a.tl.channel("chat/lobby").signal("hello", "hello");
+      return heard.every((one) => one.length > 0);
+    });
+    for (const [index, node] of [b, a, b, a].entries()) {
+      node.tl.channel("chat/lobby").signal("typing", `from ${index}`);
+      await until("both have heard it", () => heard.every((one) => one.includes(`from ${index}`)));
+    }
+    const last = ["from 0", "from 1", "from 2", "from 3"];
+    expect(heard.map((one) => one.filter((data) => data !== "hello"))).toEqual([last, last]);
+  });
+
   test("[D9] while the broker is away the others are kept for the lease; when it is back all are there again", async () => {
-    await using server = new RedisServer();
-    await using town = new Town(server, "t:");
+    await using town = new Town(broker.address);
     const [a, b] = [await town.node(), await town.node()];
     const ada = town.guest(a, "ada");
     await ada.seen("ada");
     const eve = town.guest(b, "eve");
     await ada.seen("ada", "eve");
     await eve.seen("ada", "eve");
-    await server.kill();
+    await broker.kill();
     await ada.seen("ada");
     await eve.seen("eve");
-    server.start();
+    broker.start();
     await ada.seen("ada", "eve");
     await eve.seen("ada", "eve");
     expect(ada.told).toEqual(['join "ada"', 'join "eve"', 'leave "eve"', 'join "eve"']);
   });
 
   test("[D9] a broker that is back within the lease makes nobody leave", async () => {
-    await using server = new RedisServer();
-    await using town = new Town(server, "t:");
+    await using town = new Town(broker.address);
     const [a, b] = [await town.node(), await town.node()];
     const ada = town.guest(a, "ada");
     const watching = await town.watcher(b);
     await until("it is told", () => watching.told.join().includes("ada"));
-    await server.kill();
-    server.start();
+    await broker.kill();
+    broker.start();
     const back = performance.now();
     await until("two leases are over", () => performance.now() - back > 2 * LEASE_MS);
     expect(watching.told.join()).not.toContain("leave");

@@ -1,0 +1,158 @@
+import { systemClock, systemRandom } from "../../src/adapters/system.ts";
+import type { Draft, LogContext, Page, Told } from "../../src/core/log.ts";
+import type { Log } from "../../src/index.ts";
+import { type NatsOptions, nats } from "../../src/nats.ts";
+import { type RedisOptions, redis } from "../../src/redis.ts";
+import { freePort } from "../server/program.ts";
+import { connectTo, NatsServer } from "./nats-server.ts";
+import { RedisCluster } from "./redis-cluster.ts";
+import { LIBRARIES, RedisServer } from "./redis-server.ts";
+
+export const EVERYTHING = { count: 1_000_000, bytes: 1e12 };
+export const LOBBY = "chat/lobby";
+
+/** Where a broker is found, and by which client: in a form that a process can be told. */
+export interface Address {
+  readonly kind: "redis" | "redis-cluster" | "nats";
+  readonly port: number;
+  /** Which of the two clients of Redis. */
+  readonly library?: number;
+}
+
+export type BrokerOptions = NatsOptions & RedisOptions;
+
+/** An engine on a broker, as a node has it. */
+export function engineAt({ kind, port, library = 0 }: Address, options: BrokerOptions): Log {
+  if (kind === "nats") return nats(connectTo({ port }), options);
+  const { client, cluster } = LIBRARIES[library]!;
+  return redis(kind === "redis" ? client({ port }) : cluster(port), options);
+}
+
+/** A broker of a test's own, which keeps what it has over a restart. */
+export interface Broker {
+  readonly address: Address;
+  /** Questions about channels that it has been asked. */
+  questions(): Promise<number>;
+  kill(): Promise<void>;
+  start(): void;
+  freeze(): unknown;
+  thaw(): void;
+  stop(): Promise<void>;
+}
+
+export interface BrokerKind {
+  readonly name: string;
+  /** What it is called where its operator is told of it. */
+  readonly called: string;
+  begin(): Promise<Broker>;
+}
+
+const PERSISTENT = [
+  ["appendonly", "yes"],
+  ["appendfsync", "always"],
+] as const;
+
+async function beginRedis(library: number): Promise<Broker> {
+  const server = new RedisServer({ port: await freePort(), lines: PERSISTENT });
+  const { port } = server;
+  return Object.assign(server, { address: { kind: "redis", port, library } as const, questions: () => askedOf(server) });
+}
+
+/** Calls of scripts, and looks at heads. */
+async function askedOf({ ask }: RedisServer): Promise<number> {
+  const stats = await ask.info("commandstats");
+  const calls = (name: string) => Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
+  return calls("evalsha") + calls("eval") + calls("hmget");
+}
+
+export const REDIS: BrokerKind = { name: "Redis, by node-redis", called: "Redis", begin: () => beginRedis(0) };
+export const IOREDIS: BrokerKind = { name: "Redis, by ioredis", called: "Redis", begin: () => beginRedis(1) };
+
+export const NATS: BrokerKind = {
+  name: "NATS",
+  called: "NATS",
+  async begin() {
+    const server = new NatsServer();
+    return Object.assign(server, { address: { kind: "nats", port: server.port } as const, questions: () => server.requests() });
+  },
+};
+
+export const CLUSTER: BrokerKind = {
+  name: "a Redis Cluster of three",
+  called: "Redis",
+  async begin() {
+    const cluster = await RedisCluster.start();
+    const { nodes, port } = cluster;
+    return {
+      address: { kind: "redis-cluster", port },
+      questions: async () => (await Promise.all(nodes.map(askedOf))).reduce((sum, asked) => sum + asked, 0),
+      kill: async () => void (await Promise.all(nodes.map((node) => node.kill()))),
+      start: () => nodes.forEach((node) => void node.start()),
+      freeze: () => nodes.forEach((node) => void node.freeze()),
+      thaw: () => nodes.forEach((node) => void node.thaw()),
+      stop: () => cluster[Symbol.asyncDispose](),
+    };
+  },
+};
+
+/** Those of one server, by every client. */
+export const BROKERS: readonly BrokerKind[] = [REDIS, IOREDIS, NATS];
+
+/** An engine as a node has it, opened, with what its operator was told. */
+export interface Node {
+  readonly log: Log;
+  readonly sentences: string[];
+}
+
+/** Opens engines on one broker and closes them all at the end. */
+export class Nodes implements AsyncDisposable {
+  readonly #make: (options: BrokerOptions) => Log;
+  readonly #opened: Log[] = [];
+
+  constructor(at: Address | ((options: BrokerOptions) => Log)) {
+    this.#make = typeof at === "function" ? at : (options) => engineAt(at, options);
+  }
+
+  async open(options: BrokerOptions = {}, context: Partial<LogContext> = {}): Promise<Node> {
+    const sentences: string[] = [];
+    const log = this.#make(options);
+    await log.open({
+      clock: systemClock,
+      random: systemRandom,
+      retain: (_channel, own) => own,
+      keysMax: 1_000_000,
+      keySecondsMin: 86_400,
+      lineageMax: 32,
+      warn: (sentence) => sentences.push(sentence),
+      ...context,
+    });
+    this.#opened.push(log);
+    return { log, sentences };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const log of this.#opened) await log.close();
+  }
+}
+
+export function text(data: string, key?: string): Draft {
+  const draft = { event: "message", kind: "text" as const, data, size: data.length + 7 };
+  return key === undefined ? draft : { ...draft, key, print: data };
+}
+
+export function everything(log: Log, channel = LOBBY): Promise<Page> {
+  return log.read(channel, 0, EVERYTHING);
+}
+
+/** What a follower was told: the texts of messages, and `changed`. It reads first, as followers do: what it is told is what comes after. */
+export async function follow(log: Log, channel = LOBBY): Promise<string[]> {
+  const told: string[] = [];
+  log.follow(channel, (one: Told) => told.push(...(one.type === "changed" ? ["changed"] : one.entries.map(({ data }) => String(data)))));
+  await log.read(channel, 0, { count: 0, bytes: 0 });
+  return told;
+}
+
+/** `stored`, or the code of what a publish or a read was refused with. */
+export function codeOf(promise: Promise<unknown>): Promise<string> {
+  return promise.then(() => "stored").catch(({ code }) => code as string);
+}
