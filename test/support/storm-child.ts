@@ -4,10 +4,12 @@ import type { AddressInfo } from "node:net";
 import { disk } from "../../src/disk.ts";
 import { throughline } from "../../src/index.ts";
 import { attach } from "../../src/node.ts";
+import { engineAt } from "./brokers.ts";
 
 /*
  * A server in a process of its own, which counts what a storm of readers costs it. Told by messages: `publish` so many at once, `traffic` so
- * many a second from now on, `tell` how it stands. Run as: node storm-child.js <data directory> <channel>
+ * many a second from now on, `tell` how it stands. Run as: node storm-child.js <data directory, or the address of a
+ * broker> <channel>
  */
 export interface Standing {
   readonly port: number;
@@ -22,10 +24,10 @@ export interface Standing {
 
 export type Order = { readonly publish: number } | { readonly traffic: number } | { readonly tell: true };
 
-const [, , directory = "", name = ""] = process.argv;
+const [, , place = "", name = ""] = process.argv;
 
-if (directory !== "" && process.send !== undefined) {
-  const engine = disk(directory);
+if (place !== "" && process.send !== undefined) {
+  const engine = place.startsWith("{") ? engineAt(JSON.parse(place), {}) : disk(place);
   let reads = 0;
   const read = engine.read.bind(engine);
   engine.read = (...asked) => {
