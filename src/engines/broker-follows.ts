@@ -117,6 +117,11 @@ export abstract class BrokerFollows<One extends Followed> {
     void this.subscribe([...this.channels.values()]);
   }
 
+  /** The log can be read again: what was told meanwhile could not be looked at. */
+  readable(): void {
+    void this.poll([...this.channels.values()]);
+  }
+
   close(): void {
     this.#isClosed = true;
     this.#cancelTick();

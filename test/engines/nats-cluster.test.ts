@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock, systemRandom } from "../../src/adapters/system.ts";
 import type { Log, LogContext } from "../../src/core/log.ts";
 import { type NatsOptions, nats } from "../../src/nats.ts";
+import { everything, follow, LOBBY, text } from "../support/brokers.ts";
 import { NatsCluster } from "../support/nats-cluster.ts";
-import { everything, follow, LOBBY, text } from "../support/redis-nodes.ts";
 import { until } from "../support/until.ts";
 
 let cluster: NatsCluster;

@@ -6,16 +6,14 @@ import type { JetStream } from "../../src/engines/nats/jetstream.ts";
 import { Places } from "../../src/engines/nats/places.ts";
 import { nats } from "../../src/nats.ts";
 import type { Clock } from "../../src/protocol.ts";
+import { codeOf, everything, follow, LOBBY, natsNodes, text } from "../support/brokers.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
-import { NatsNodes } from "../support/nats-nodes.ts";
 import { NatsServer, sharedNats, stopSharedNats } from "../support/nats-server.ts";
-import { everything, follow, LOBBY, text } from "../support/redis-nodes.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
 
 afterAll(stopSharedNats);
 
-const codeOf = (promise: Promise<unknown>) => promise.then(() => "stored").catch(({ code }) => code as string);
 const CONTEXT = {
   ...{ clock: systemClock, random: systemRandom, retain: (_channel: string, own: object) => own as never },
   ...{ keysMax: 1_000_000, keySecondsMin: 86_400, lineageMax: 32, warn: () => {} },
@@ -24,7 +22,7 @@ const CONTEXT = {
 describe("What one message of NATS may hold", () => {
   test("[D4] a burst of messages with long names of events and keys, whose headers are more than the 64 kB that JetStream takes, is stored", async () => {
     const { server, prefix } = sharedNats();
-    await using nodes = new NatsNodes(server);
+    await using nodes = natsNodes(server);
     const { log } = await nodes.open({ prefix });
     const drafts = numbers(500).map((n) => ({ ...text(String(n), String(n)), event: "€".repeat(42) }));
     const answers = await log.append(LOBBY, drafts);
@@ -34,7 +32,7 @@ describe("What one message of NATS may hold", () => {
 
   test("[D4] [D5] [D7] a server that takes little is given little at a time: messages, and keys that are put away", async () => {
     await using server = new NatsServer({ lines: ["max_payload: 64KB"] });
-    await using nodes = new NatsNodes(server);
+    await using nodes = natsNodes(server);
     const { log } = await nodes.open({ streams: 1, retain: { countMax: 10 } });
     const padding = "x".repeat(2_000);
     await log.append(
@@ -63,7 +61,7 @@ describe("What one message of NATS may hold", () => {
 
   test("[D4] while it is away a large message is not stored, and may be later: it is not told to be too large", async () => {
     await using server = new NatsServer();
-    await using nodes = new NatsNodes(server);
+    await using nodes = natsNodes(server);
     const { log } = await nodes.open();
     const large = text("x".repeat(1_048_500));
     await server.kill();
@@ -117,7 +115,7 @@ describe("What is told of NATS", () => {
 
   test("[D4] streams that somebody has made, in memory or so that they throw away, are told of", async () => {
     const { server, prefix } = sharedNats();
-    await using nodes = new NatsNodes(server);
+    await using nodes = natsNodes(server);
     const subjects = [`${prefix}.0.log.>`, `${prefix}.0.keys.>`];
     await server.ask(`STREAM.CREATE.${prefix}-0`, { name: `${prefix}-0`, subjects, storage: "memory", max_age: 60_000_000_000 });
     const { log, sentences } = await nodes.open({ prefix, streams: 1, synced: true });
@@ -131,8 +129,8 @@ describe("What is told of NATS", () => {
     await using proxy = await FaultProxy.open(server.port);
     // close does not wait
     const clock: Clock = { ...systemClock, after: (ms, act) => systemClock.after(ms === 5_000 ? 50 : ms, act) };
-    await using nodes = new NatsNodes(proxy);
-    await using direct = new NatsNodes(server);
+    await using nodes = natsNodes(proxy);
+    await using direct = natsNodes(server);
     const [{ log }, other] = [await nodes.open({}, { clock }), await direct.open()];
     await log.append(LOBBY, [text("first")]);
     proxy.set({ down: { flow: "hole" } });
@@ -144,7 +142,7 @@ describe("What is told of NATS", () => {
 
   test("what is no message of the engine, where its messages are told, disturbs nobody, and says so", async () => {
     const { server, prefix } = sharedNats();
-    await using nodes = new NatsNodes(server);
+    await using nodes = natsNodes(server);
     const [a, b] = [await nodes.open({ prefix, streams: 1 }), await nodes.open({ prefix, streams: 1 })];
     const told = await follow(b.log);
     await a.log.append(LOBBY, [text("first")]);
@@ -166,8 +164,8 @@ describe("A log that NATS has lost the end of", () => {
   test("[D3] [D4] is not gone on with by a publish that was in doubt meanwhile, though another node has brought it as far as that", async () => {
     const { server, prefix } = sharedNats();
     await using proxy = await FaultProxy.open(server.port);
-    await using behind = new NatsNodes(proxy);
-    await using nodes = new NatsNodes(server);
+    await using behind = natsNodes(proxy);
+    await using nodes = natsNodes(server);
     const a = await behind.open({ prefix });
     for (const n of numbers(3)) await a.log.append(LOBBY, [text(String(n), String(n))]);
     proxy.set({ up: { flow: "hole" } });
@@ -184,7 +182,7 @@ describe("A log that NATS has lost the end of", () => {
 
   test("[D3] [D4] is not gone on with by a node that was told of what another has put there", async () => {
     const { server, prefix } = sharedNats();
-    await using nodes = new NatsNodes(server);
+    await using nodes = natsNodes(server);
     const [a, b] = [await nodes.open({ prefix }), await nodes.open({ prefix })];
     const told = await follow(a.log);
     for (const n of numbers(3)) await a.log.append(LOBBY, [text(String(n))]);

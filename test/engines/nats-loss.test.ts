@@ -2,8 +2,8 @@ import { describe, expect, test } from "vitest";
 import { type Throughline, throughline } from "../../src/index.ts";
 import { nats } from "../../src/nats.ts";
 import { NO_TAG, parsePosition } from "../../src/protocol.ts";
+import { LOBBY } from "../support/brokers.ts";
 import { NatsServer } from "../support/nats-server.ts";
-import { LOBBY } from "../support/redis-nodes.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
 

@@ -155,7 +155,7 @@ describe.each([REDIS, NATS, CLUSTER])("Presence and signals on two nodes with $n
     await broker.kill();
     await ada.seen("ada");
     await eve.seen("eve");
-    broker.start();
+    await broker.start();
     await ada.seen("ada", "eve");
     await eve.seen("ada", "eve");
     expect(ada.told).toEqual(['join "ada"', 'join "eve"', 'leave "eve"', 'join "eve"']);
@@ -168,7 +168,7 @@ describe.each([REDIS, NATS, CLUSTER])("Presence and signals on two nodes with $n
     const watching = await town.watcher(b);
     await until("it is told", () => watching.told.join().includes("ada"));
     await broker.kill();
-    broker.start();
+    await broker.start();
     const back = performance.now();
     await until("two leases are over", () => performance.now() - back > 2 * LEASE_MS);
     expect(watching.told.join()).not.toContain("leave");

@@ -9,8 +9,8 @@ import { type Throughline, throughline } from "../../src/index.ts";
 import { NO_TAG, parsePosition } from "../../src/protocol.ts";
 import { redis } from "../../src/redis.ts";
 import { freePort } from "../server/program.ts";
+import { everything, LOBBY, redisNodes, text } from "../support/brokers.ts";
 import { need } from "../support/need.ts";
-import { everything, LOBBY, Nodes, text } from "../support/redis-nodes.ts";
 import { LIBRARIES, RedisServer } from "../support/redis-server.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
@@ -139,12 +139,12 @@ describe.each(LIBRARIES)("A failover, with $name", (library) => {
 
   test("[D4] an ack that says replicated waited for the replica; one without is unknown, and stored", async () => {
     await using pair = await Pair.start();
-    await using nodes = new Nodes(pair);
-    const { log } = await nodes.open({ waitReplicas: 1, waitMs: 10_000 }, {}, library);
+    await using nodes = redisNodes(pair, library);
+    const { log } = await nodes.open({ waitReplicas: 1, waitMs: 10_000 });
     expect(log.level).toBe("replicated");
     await Promise.all(numbers(20).map((n) => log.append(`many/${n}`, [text("a")])));
     expect(await pair.replica.ask.xlen("throughline:{many/20}:log")).toBe(1);
-    const { log: hasty } = await nodes.open({ waitReplicas: 1, waitMs: 100 }, {}, library);
+    const { log: hasty } = await nodes.open({ waitReplicas: 1, waitMs: 100 });
     pair.replica.freeze();
     await expect(hasty.append(LOBBY, [text("b", "k")])).rejects.toMatchObject({
       code: "unknown",

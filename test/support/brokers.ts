@@ -1,8 +1,8 @@
 import { systemClock, systemRandom } from "../../src/adapters/system.ts";
 import type { Draft, LogContext, Page, Told } from "../../src/core/log.ts";
 import type { Log } from "../../src/index.ts";
-import { type NatsOptions, nats } from "../../src/nats.ts";
-import { type RedisOptions, redis } from "../../src/redis.ts";
+import { type NatsOptions, nats, publisher as natsPublisher } from "../../src/nats.ts";
+import { type RedisOptions, redis, publisher as redisPublisher } from "../../src/redis.ts";
 import { freePort } from "../server/program.ts";
 import { connectTo, NatsServer } from "./nats-server.ts";
 import { RedisCluster } from "./redis-cluster.ts";
@@ -28,13 +28,21 @@ export function engineAt({ kind, port, library = 0 }: Address, options: BrokerOp
   return redis(kind === "redis" ? client({ port }) : cluster(port), options);
 }
 
+/** A program that serves nobody, on a broker of one server. */
+export function publisherAt(
+  { kind, port, library = 0 }: Address,
+  options: BrokerOptions & { readonly warn: (sentence: string) => void },
+): ReturnType<typeof natsPublisher> {
+  return kind === "nats" ? natsPublisher(connectTo({ port }), options) : redisPublisher(LIBRARIES[library]!.client({ port }), options);
+}
+
 /** A broker of a test's own, which keeps what it has over a restart. */
 export interface Broker {
   readonly address: Address;
   /** Questions about channels that it has been asked. */
   questions(): Promise<number>;
   kill(): Promise<void>;
-  start(): void;
+  start(): Promise<void>;
   freeze(): unknown;
   thaw(): void;
   stop(): Promise<void>;
@@ -44,6 +52,8 @@ export interface BrokerKind {
   readonly name: string;
   /** What it is called where its operator is told of it. */
   readonly called: string;
+  /** A publish whose answer is lost is looked for, and so known to be stored; elsewhere it is told as unknown. */
+  readonly findsWhatIsLost: boolean;
   begin(): Promise<Broker>;
 }
 
@@ -54,8 +64,18 @@ const PERSISTENT = [
 
 async function beginRedis(library: number): Promise<Broker> {
   const server = new RedisServer({ port: await freePort(), lines: PERSISTENT });
-  const { port } = server;
-  return Object.assign(server, { address: { kind: "redis", port, library } as const, questions: () => askedOf(server) });
+  return {
+    address: { kind: "redis", port: server.port, library },
+    questions: () => askedOf(server),
+    kill: () => server.kill(),
+    async start() {
+      server.start();
+      await server.rewrite();
+    },
+    freeze: () => server.freeze(),
+    thaw: () => server.thaw(),
+    stop: () => server.stop(),
+  };
 }
 
 /** Calls of scripts, and looks at heads. */
@@ -65,21 +85,31 @@ async function askedOf({ ask }: RedisServer): Promise<number> {
   return calls("evalsha") + calls("eval") + calls("hmget");
 }
 
-export const REDIS: BrokerKind = { name: "Redis, by node-redis", called: "Redis", begin: () => beginRedis(0) };
-export const IOREDIS: BrokerKind = { name: "Redis, by ioredis", called: "Redis", begin: () => beginRedis(1) };
+export const REDIS: BrokerKind = { name: "Redis, by node-redis", called: "Redis", findsWhatIsLost: false, begin: () => beginRedis(0) };
+export const IOREDIS: BrokerKind = { name: "Redis, by ioredis", called: "Redis", findsWhatIsLost: false, begin: () => beginRedis(1) };
 
 export const NATS: BrokerKind = {
   name: "NATS",
   called: "NATS",
+  findsWhatIsLost: true,
   async begin() {
     const server = new NatsServer();
-    return Object.assign(server, { address: { kind: "nats", port: server.port } as const, questions: () => server.requests() });
+    return {
+      address: { kind: "nats", port: server.port },
+      questions: () => server.requests(),
+      kill: () => server.kill(),
+      start: async () => server.start(),
+      freeze: () => server.freeze(),
+      thaw: () => server.thaw(),
+      stop: () => server.stop(),
+    };
   },
 };
 
 export const CLUSTER: BrokerKind = {
   name: "a Redis Cluster of three",
   called: "Redis",
+  findsWhatIsLost: false,
   async begin() {
     const cluster = await RedisCluster.start();
     const { nodes, port } = cluster;
@@ -87,7 +117,7 @@ export const CLUSTER: BrokerKind = {
       address: { kind: "redis-cluster", port },
       questions: async () => (await Promise.all(nodes.map(askedOf))).reduce((sum, asked) => sum + asked, 0),
       kill: async () => void (await Promise.all(nodes.map((node) => node.kill()))),
-      start: () => nodes.forEach((node) => void node.start()),
+      start: async () => nodes.forEach((node) => void node.start()),
       freeze: () => nodes.forEach((node) => void node.freeze()),
       thaw: () => nodes.forEach((node) => void node.thaw()),
       stop: () => cluster[Symbol.asyncDispose](),
@@ -109,8 +139,12 @@ export class Nodes implements AsyncDisposable {
   readonly #make: (options: BrokerOptions) => Log;
   readonly #opened: Log[] = [];
 
-  constructor(at: Address | ((options: BrokerOptions) => Log)) {
-    this.#make = typeof at === "function" ? at : (options) => engineAt(at, options);
+  constructor(make: (options: BrokerOptions) => Log) {
+    this.#make = make;
+  }
+
+  static at(address: Address): Nodes {
+    return new Nodes((options) => engineAt(address, options));
   }
 
   async open(options: BrokerOptions = {}, context: Partial<LogContext> = {}): Promise<Node> {
@@ -133,6 +167,14 @@ export class Nodes implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const log of this.#opened) await log.close();
   }
+}
+
+export function redisNodes(server: { readonly socket: string } | { readonly port: number }, { client } = LIBRARIES[0]!): Nodes {
+  return new Nodes((options) => redis(client(server), options));
+}
+
+export function natsNodes(server: { readonly port: number }): Nodes {
+  return new Nodes((options) => nats(connectTo(server), options));
 }
 
 export function text(data: string, key?: string): Draft {

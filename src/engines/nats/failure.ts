@@ -1,7 +1,5 @@
 import { ThroughlineError } from "../../protocol/error.ts";
-
-/** A question that was never sent: there was no connection. */
-export class Unsent extends Error {}
+import { messageOf, Unsent } from "../broker-failure.ts";
 
 /** No answer came in time. What was asked may have been done. */
 export class Unanswered extends Error {}
@@ -63,17 +61,4 @@ export function appendError(channel: string, cause: unknown, isInDoubt: boolean)
   }
   const sentence = `NATS did not take the message for ${channel}: ${messageOf(cause)} Nothing was stored; publish it again later.`;
   return new ThroughlineError("not_stored", sentence, { retryAfterMs: 1_000, cause });
-}
-
-/** A read that failed. Whoever attaches now is asked to come back. */
-export function readError(channel: string, cause: unknown): ThroughlineError {
-  const sentence = `${channel} cannot be read, for NATS does not answer as it should: ${messageOf(cause)}`;
-  return new ThroughlineError("overloaded", sentence, { retryAfterMs: 1_000, cause });
-}
-
-/** The text of an error as a sentence. */
-export function messageOf(error: unknown): string {
-  const { message, name } = error as Error;
-  const text = message || name || String(error);
-  return /[.!?]$/.test(text) ? text : `${text}.`;
 }

@@ -1,10 +1,10 @@
 import type { Notice } from "../../core/log.ts";
 import { topOf } from "../../core/resume.ts";
 import { ORIGIN } from "../../protocol/position.ts";
+import { messageOf } from "../broker-failure.ts";
 import { type BrokerContext, BrokerFollows, type Followed, type IsSame, NOTICES_PENDING_MAX, newlyFollowed } from "../broker-follows.ts";
 import type { Channels } from "./channels.ts";
 import type { NatsHeaders, NatsMessage } from "./connection.ts";
-import { messageOf } from "./failure.ts";
 import type { JetStream } from "./jetstream.ts";
 import type { Line } from "./line.ts";
 import type { Places } from "./places.ts";
@@ -93,11 +93,6 @@ export class Follows extends BrokerFollows<Heard> {
       await line.flush().catch(() => {});
       this.#said -= said;
     }
-  }
-
-  /** The log can be read again. */
-  readable(): void {
-    void this.poll([...this.channels.values()]);
   }
 
   protected isHearing(): boolean {

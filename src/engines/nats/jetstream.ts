@@ -49,7 +49,7 @@ export class JetStream {
 
   /** Stores a message, and gives its place in the stream. */
   async publish(subject: string, headers: Uint8Array | undefined, payload: Uint8Array): Promise<number> {
-    return (await this.#answer<{ seq: number }>(this.line.ask(subject, payload, headers))).seq;
+    return (await this.#answer<{ seq: number }>(this.line.request(subject, payload, headers))).seq;
   }
 
   last(stream: string, subject: string): Promise<Stored | null> {
@@ -122,7 +122,7 @@ export class JetStream {
     const wanted = JSON.stringify({ batch: FETCH_COUNT_MAX, max_bytes: FETCH_BYTES_MAX, expires: FETCH_NS_MAX });
     const codeOf = ({ headers }: NatsMessage) => headers?.code ?? 0;
     const isEnd = (message: NatsMessage) => codeOf(message) >= 400 || placeOf(message).pending === 0;
-    const messages = await this.line.askMany(`${this.#api}.CONSUMER.MSG.NEXT.${stream}.${consumer}`, wanted, FETCH_COUNT_MAX, isEnd);
+    const messages = await this.line.requestMany(`${this.#api}.CONSUMER.MSG.NEXT.${stream}.${consumer}`, wanted, FETCH_COUNT_MAX, isEnd);
     if (messages.some((message) => codeOf(message) === NOBODY)) throw new Refused(NOBODY, "nobody is there to read it.");
     // 408, 409: as many as there were, or as there was room for
     return messages.filter((message) => codeOf(message) === 0);
@@ -143,7 +143,7 @@ export class JetStream {
   }
 
   #ask<Answer>(what: string, body: object): Promise<Answer> {
-    return this.#answer(this.line.ask(`${this.#api}.${what}`, JSON.stringify(body)));
+    return this.#answer(this.line.request(`${this.#api}.${what}`, JSON.stringify(body)));
   }
 
   async #answer<Answer>(asked: Promise<NatsMessage>): Promise<Answer> {

@@ -2,9 +2,12 @@ import type { Appended, Draft, Log, LogContext, Notice, Page, PageLimit, Retenti
 import type { Cancel } from "../../protocol/clock.ts";
 import { ThroughlineError } from "../../protocol/error.ts";
 import type { Level } from "../../protocol/message.ts";
+import { messageOf, readError, Unsent } from "../broker-failure.ts";
+import type { LineEvents } from "../broker-line.ts";
+import { Outage } from "../broker-outage.ts";
 import { Channels } from "./channels.ts";
 import type { NatsConnect } from "./connection.ts";
-import { failureOf, messageOf, Refused, readError, Unsent } from "./failure.ts";
+import { failureOf, Refused } from "./failure.ts";
 import { Fence } from "./fence.ts";
 import { Follows } from "./follows.ts";
 import { inspect } from "./inspect.ts";
@@ -79,7 +82,6 @@ class NatsEngine implements Log {
   readonly #api: string;
   readonly #told = new Set<string>();
   #opened: Opened | null = null;
-  #isDown = false;
   #turn = 0;
 
   constructor(
@@ -96,19 +98,21 @@ class NatsEngine implements Log {
 
   async open(context: LogContext): Promise<void> {
     const node = context.random.letters(12);
-    const onDown = (error: Error) => this.#wentDown(context, error);
-    const line = (onUp: () => void) => new Line(this.#connect, context, { onDown, onUp });
-    const writing: Line = line(() => {
-      this.#cameUp(context, [writing, reading]);
-      writerReader.forget();
-      void this.#look(context, js);
-    });
-    const reading: Line = line(() => {
-      this.#cameUp(context, [writing, reading]);
-      reader.forget();
-      follows.readable();
-    });
-    const hearing: Line = line(() => follows.up());
+    const outage = new Outage("NATS", context.warn);
+    const line = (events: LineEvents) => new Line(this.#connect, context, events);
+    const writing: Line = line(
+      outage.needs(() => {
+        writerReader.forget();
+        void this.#look(context, js);
+      }),
+    );
+    const reading: Line = line(
+      outage.needs(() => {
+        reader.forget();
+        follows.readable();
+      }),
+    );
+    const hearing: Line = line(outage.hears(() => follows.up()));
     const places = this.#places;
     const [js, readingJs] = [new JetStream(writing, this.#api), new JetStream(reading, this.#api)];
     const isReplicated = () => this.level === "replicated";
@@ -156,7 +160,7 @@ class NatsEngine implements Log {
       follows.hasRead(channel, page);
       return page;
     } catch (error) {
-      throw readError(channel, error);
+      throw readError("NATS", channel, error);
     }
   }
 
@@ -210,19 +214,6 @@ class NatsEngine implements Log {
   #use(code: "not_stored" | "restart"): Opened {
     if (this.#opened !== null) return this.#opened;
     throw new ThroughlineError(code, "The nats engine is not open: nothing was stored or read. Open it first.");
-  }
-
-  /** Said once until it is back, whichever line noticed first. */
-  #wentDown(context: LogContext, error: Error): void {
-    if (this.#isDown) return;
-    this.#isDown = true;
-    context.warn(`NATS cannot be reached: ${messageOf(error)} Nothing is stored or read until it can; readers keep their pipes.`);
-  }
-
-  #cameUp(context: LogContext, lines: readonly Line[]): void {
-    if (!this.#isDown || lines.some(({ isUp }) => !isUp)) return;
-    this.#isDown = false;
-    context.warn("NATS is back.");
   }
 
   /** Another NATS may have taken the place of the one before, set up in another way. */

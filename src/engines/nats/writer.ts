@@ -1,6 +1,7 @@
 import type { Appended, Draft, LogContext, Retention } from "../../core/log.ts";
 import { ThroughlineError } from "../../protocol/error.ts";
 import { TAG_LENGTH } from "../../protocol/position.ts";
+import { BrokerWriter, type Called } from "../broker-writer.ts";
 import type { Channels, Publishing } from "./channels.ts";
 import { appendError, isAway, isLate, isRefused, Unanswered } from "./failure.ts";
 import type { Fence } from "./fence.ts";
@@ -16,7 +17,6 @@ import { NOTHING, standingAfter } from "./standing.ts";
 import type { Trimmer } from "./trimmer.ts";
 
 /** One message of NATS takes so much at most, at least one draft. */
-const CALL_COUNT_MAX = 500;
 const CALL_BYTES_MAX = 262_144;
 /** JetStream takes 65,535 bytes of headers: those of the entries, and of the log with all of its eras. */
 const ENTRIES_BYTES_MAX = 60_000;
@@ -47,25 +47,6 @@ export interface WriterContext {
   readonly restore: () => Promise<void>;
 }
 
-/** One call of `append` on its way. */
-interface Job {
-  readonly answers: Appended[];
-  /** Its drafts without an answer. */
-  missing: number;
-  error: ThroughlineError | null;
-  readonly resolve: (answers: readonly Appended[]) => void;
-  readonly reject: (error: ThroughlineError) => void;
-}
-
-interface DraftStep {
-  readonly type: "draft";
-  readonly job: Job;
-  readonly draft: Draft;
-  readonly index: number;
-}
-
-type Step = DraftStep | { readonly type: "remove"; readonly resolve: () => void; readonly reject: (error: ThroughlineError) => void };
-
 /** A publish of which it is not known whether it is stored. */
 class Doubt extends Error {}
 
@@ -73,76 +54,40 @@ class Doubt extends Error {}
  * The way in of each channel: one publish at a time, which takes along all that came during the one before, and says which message it expects to be the last. So two nodes never write one
  * offset, the order of the calls is the order of the log, and a publish without an answer can be sent once more: it is stored once, or the log says what stands in its place.
  */
-export class Writer {
+export class Writer extends BrokerWriter {
   readonly #context: WriterContext;
-  readonly #queues = new Map<string, Step[]>();
-  #onIdle: (() => void) | null = null;
 
   constructor(context: WriterContext) {
+    super();
     this.#context = context;
   }
 
-  append(channel: string, drafts: readonly Draft[]): Promise<readonly Appended[]> {
-    if (drafts.length === 0) return Promise.resolve([]);
+  override append(channel: string, drafts: readonly Draft[]): Promise<readonly Appended[]> {
     const bytesMax = this.#context.js.line.payloadBytesMax;
     const large = drafts.find((draft) => lengthOf(draft) + HEADERS_BYTES_MAX > bytesMax);
     if (large !== undefined) {
       const sentence = `A message for ${channel} has ${lengthOf(large)} bytes, and NATS takes ${bytesMax} with their headers. Nothing was stored; raise max_payload there.`;
       return Promise.reject(new ThroughlineError("too_large", sentence));
     }
-    return new Promise((resolve, reject) => {
-      const job: Job = { answers: [], missing: drafts.length, error: null, resolve, reject };
-      this.#add(
-        channel,
-        drafts.map((draft, index) => ({ type: "draft", job, draft, index })),
-      );
-    });
+    return super.append(channel, drafts);
   }
 
-  remove(channel: string): Promise<void> {
-    return new Promise((resolve, reject) => this.#add(channel, [{ type: "remove", resolve, reject }]));
+  protected room(): (draft: Draft) => boolean {
+    const messageBytesMax = this.#context.js.line.payloadBytesMax - HEADERS_BYTES_MAX;
+    let [bytes, headerBytes] = [0, 0];
+    return (draft) => {
+      bytes += lengthOf(draft);
+      headerBytes += headerBytesOf(draft);
+      return bytes <= CALL_BYTES_MAX && headerBytes <= ENTRIES_BYTES_MAX && bytes + headerBytes <= messageBytesMax;
+    };
   }
 
-  /** Resolves once all that was called has its answer. */
-  async idle(): Promise<void> {
-    if (this.#queues.size > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
-  }
-
-  #add(channel: string, steps: Step[]): void {
-    const queue = this.#queues.get(channel);
-    if (queue !== undefined) {
-      for (const step of steps) queue.push(step);
-      return;
-    }
-    this.#queues.set(channel, steps);
-    void this.#drain(channel, steps);
-  }
-
-  async #drain(channel: string, queue: Step[]): Promise<void> {
-    const state = this.#context.channels.use(channel);
-    while (queue.length > 0) {
-      const next = queue[0]!;
-      if (next.type === "remove") {
-        queue.shift();
-        await this.#remove(state).then(next.resolve, next.reject);
-        continue;
-      }
-      const steps = take(queue, this.#context.js.line.payloadBytesMax - HEADERS_BYTES_MAX);
-      if (steps.length > 0) await this.#call(state, steps);
-    }
-    this.#queues.delete(channel);
-    this.#context.channels.release(state);
-    if (this.#queues.size === 0) this.#onIdle?.();
-  }
-
-  async #call(state: Publishing, steps: readonly DraftStep[]): Promise<void> {
-    const { log, places, trimmer, retention: own, node } = this.#context;
-    const { channel } = state;
-    const place = places.of(channel);
-    const drafts = steps.map(({ draft }) => draft);
+  protected async call(channel: string, drafts: readonly Draft[]): Promise<Called> {
+    const { log, places, channels, trimmer, retention: own, node } = this.#context;
+    const state = channels.use(channel);
     const wantsKeys = drafts.some(({ key }) => key !== undefined);
     try {
-      const answers = await this.#write(state, place, wantsKeys, (fence) => {
+      const answers = await this.#write(state, places.of(channel), wantsKeys, (fence) => {
         const plan = planAppend(state.standing, state.keys ?? NO_KEYS, drafts, {
           ...{ nowMs: Math.floor(log.clock.now()), retention: log.retain(channel, own), keysMax: log.keysMax, node, fence },
           ...{ keyMsMin: log.keySecondsMin * 1_000, lineageMax: log.lineageMax, letters: log.random.letters(8), hasLost: state.hasLost },
@@ -151,16 +96,18 @@ export class Writer {
         return { sheet: plan.sheet, answer: plan.answers };
       });
       trimmer.stored(state);
-      for (const [index, { job, index: place }] of steps.entries()) job.answers[place] = answers[index]!;
-      settle(steps);
+      return { answers };
     } catch (error) {
-      fail(steps, appendError(channel, error, error instanceof Doubt));
+      throw appendError(channel, error, error instanceof Doubt);
+    } finally {
+      channels.release(state);
     }
   }
 
-  async #remove(state: Publishing): Promise<void> {
-    const { places, node, js } = this.#context;
-    const place = places.of(state.channel);
+  protected async clear(channel: string): Promise<void> {
+    const { places, channels, node, js } = this.#context;
+    const place = places.of(channel);
+    const state = channels.use(channel);
     try {
       await this.#write(state, place, false, (fence) => {
         const isThere = state.standing.lineage.length > 0;
@@ -174,6 +121,8 @@ export class Writer {
       const isUnknown = error instanceof Doubt;
       const sentence = `Whether ${state.channel} was removed is ${isUnknown ? "not known" : "certain: it was not"}: ${(error as Error).message} Remove it again.`;
       throw new ThroughlineError(isUnknown ? "unknown" : "not_stored", sentence, { retryAfterMs: 1_000, cause: error });
+    } finally {
+      channels.release(state);
     }
   }
 
@@ -310,39 +259,3 @@ export class Writer {
 
 /** For drafts without keys. */
 const NO_KEYS = new KeyTable();
-
-/** As many drafts as one call takes, of so many bytes with their headers. */
-function take(queue: Step[], messageBytesMax: number): DraftStep[] {
-  const steps: DraftStep[] = [];
-  let [bytes, headerBytes] = [0, 0];
-  let taken = 0;
-  for (; taken < queue.length; taken++) {
-    const step = queue[taken]!;
-    if (step.type !== "draft") break;
-    // part of a call that has failed already
-    if (step.job.error !== null) continue;
-    bytes += lengthOf(step.draft);
-    headerBytes += headerBytesOf(step.draft);
-    const isTooMuch = bytes > CALL_BYTES_MAX || headerBytes > ENTRIES_BYTES_MAX || bytes + headerBytes > messageBytesMax;
-    if (steps.length === CALL_COUNT_MAX || (isTooMuch && steps.length > 0)) break;
-    steps.push(step);
-  }
-  queue.splice(0, taken);
-  return steps;
-}
-
-function settle(steps: readonly DraftStep[]): void {
-  for (const { job } of steps) if (--job.missing === 0 && job.error === null) job.resolve(job.answers);
-}
-
-/** A call of which an earlier part is stored is not one of which nothing is. */
-function fail(steps: readonly DraftStep[], error: ThroughlineError): void {
-  for (const { job } of steps) {
-    if (job.error !== null) continue;
-    const isPartly = error.code === "not_stored" && job.answers.length > 0;
-    job.error = isPartly
-      ? new ThroughlineError("unknown", `${error.message} What came before it in the same call is stored.`, { retryAfterMs: 1_000 })
-      : error;
-    job.reject(job.error);
-  }
-}

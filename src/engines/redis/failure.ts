@@ -1,7 +1,5 @@
 import { ThroughlineError } from "../../protocol/error.ts";
-
-/** A command that was never sent: there was no connection. */
-export class Unsent extends Error {}
+import { messageOf, Unsent } from "../broker-failure.ts";
 
 /** What Redis says where it did nothing: it refused the command before it ran. */
 const REFUSED =
@@ -22,8 +20,8 @@ export function isNoMaster(error: unknown): boolean {
 }
 
 /** An append that failed: `not_stored` where that is certain, else `unknown`. */
-export function appendError(channel: string, cause: unknown): ThroughlineError {
-  if (isRefused(cause)) {
+export function appendError(channel: string, cause: unknown, isCertain: boolean): ThroughlineError {
+  if (isCertain) {
     const sentence = `Redis did not take the message for ${channel}: ${messageOf(cause)} Nothing was stored; publish it again later.`;
     return new ThroughlineError("not_stored", sentence, { retryAfterMs: 1_000, cause });
   }
@@ -33,17 +31,4 @@ export function appendError(channel: string, cause: unknown): ThroughlineError {
 export function unknownError(channel: string, why: string, cause?: unknown): ThroughlineError {
   const sentence = `Whether the message for ${channel} is stored in Redis is not known: ${why} Publish it again with the same key.`;
   return new ThroughlineError("unknown", sentence, { retryAfterMs: 1_000, cause });
-}
-
-/** A read that failed. Whoever attaches now is asked to come back. */
-export function readError(channel: string, cause: unknown): ThroughlineError {
-  const sentence = `${channel} cannot be read, for Redis does not answer as it should: ${messageOf(cause)}`;
-  return new ThroughlineError("overloaded", sentence, { retryAfterMs: 1_000, cause });
-}
-
-/** The text of an error as a sentence. */
-export function messageOf(error: unknown): string {
-  const text =
-    error instanceof AggregateError && error.message === "" ? String(error.errors[0]?.message) : String((error as Error).message);
-  return /[.!?]$/.test(text) ? text : `${text}.`;
 }

@@ -2,7 +2,9 @@ import type { Appended, Draft, Log, LogContext, Notice, Page, PageLimit, Retenti
 import type { Cancel } from "../../protocol/clock.ts";
 import { ThroughlineError } from "../../protocol/error.ts";
 import type { Level } from "../../protocol/message.ts";
-import { isNoMaster, messageOf, readError, Unsent } from "./failure.ts";
+import { messageOf, readError, Unsent } from "../broker-failure.ts";
+import { Outage } from "../broker-outage.ts";
+import { isNoMaster } from "./failure.ts";
 import { Follows } from "./follows.ts";
 import { inspect } from "./inspect.ts";
 import { Line } from "./line.ts";
@@ -63,7 +65,6 @@ class RedisEngine implements Log {
   readonly #publish: "PUBLISH" | "SPUBLISH";
   readonly #told = new Set<string>();
   #opened: Opened | null = null;
-  #isDown = false;
 
   constructor(plug: Plug, { prefix = "throughline:", waitReplicas = 0, waitMs = 1_000, retain }: RedisOptions) {
     this.#plug = plug;
@@ -78,15 +79,23 @@ class RedisEngine implements Log {
 
   async open(context: LogContext): Promise<void> {
     const node = context.random.letters(12);
-    const onHeard = (name: string, message: Buffer) => follows.heard(name, message);
-    const onDown = (error: Error) => this.#wentDown(context, error);
-    const line = (onUp: () => void) => new Line(this.#plug, context, { onHeard, onDown, onUp });
-    const writing: Line = line(() => {
-      this.#cameUp(context, [writing, reading]);
-      void this.#look(context, writing);
-    });
-    const reading: Line = line(() => this.#cameUp(context, [writing, reading]));
-    const subscriber: Line = line(() => follows.up());
+    const outage = new Outage("Redis", context.warn);
+    const writing: Line = new Line(
+      this.#plug,
+      context,
+      outage.needs(() => void this.#look(context, writing)),
+    );
+    const reading: Line = new Line(
+      this.#plug,
+      context,
+      outage.needs(() => follows.readable()),
+    );
+    const subscriber: Line = new Line(
+      this.#plug,
+      context,
+      outage.hears(() => follows.up()),
+      (name, message) => follows.heard(name, message),
+    );
     const { log, read } = { log: context, read: this.#readOn(reading, context) };
     const follows: Follows = new Follows({ log, read, places: this.#places, node, reader: reading, subscriber });
     const replication = new Replication(writing, this.#replicas, this.#waitMs);
@@ -121,7 +130,7 @@ class RedisEngine implements Log {
       return page;
     } catch (error) {
       if (isNoMaster(error)) reading.renew(error as Error);
-      throw readError(channel, error);
+      throw readError("Redis", channel, error);
     }
   }
 
@@ -180,19 +189,6 @@ class RedisEngine implements Log {
       const words = [after, count, bytes, Math.floor(context.clock.now()), secondsMax * 1_000].map(String);
       return readPage(await run(line, SCRIPTS.read, this.#places.of(channel).keys, words));
     };
-  }
-
-  /** Said once until it is back, whichever line noticed first. */
-  #wentDown(context: LogContext, error: Error): void {
-    if (this.#isDown) return;
-    this.#isDown = true;
-    context.warn(`Redis cannot be reached: ${messageOf(error)} Nothing is stored or read until it can; readers keep their pipes.`);
-  }
-
-  #cameUp(context: LogContext, lines: readonly Line[]): void {
-    if (!this.#isDown || lines.some(({ isUp }) => !isUp)) return;
-    this.#isDown = false;
-    context.warn("Redis is back.");
   }
 
   /** Another Redis may have taken the place of the one before, set up in another way. */
