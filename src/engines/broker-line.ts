@@ -4,6 +4,8 @@ import { Unsent } from "./broker-failure.ts";
 /** The window of the wait before another connection is tried: it doubles from the first to the last. */
 const RETRY_MS_MIN = 50;
 export const RETRY_MS_MAX = 2_000;
+/** So long a connection may take to open. A library may wait for longer for a server that has taken it, and said nothing. */
+const OPEN_MS_MAX = 5_000;
 /** A connection that has held for so long counts as good: the window begins anew. */
 const GOOD_MS = 10_000;
 
@@ -46,6 +48,9 @@ export abstract class BrokerLine<Connection> {
   protected abstract end(connection: Connection): void;
   /** Something is asked, which `fail` gives up. What this gives is called once it has its answer, or none to wait for. */
   protected abstract asked(fail: (error: Error) => void): Cancel;
+
+  /** The connection is gone, and with it all that was asked. */
+  protected ended(): void {}
 
   /** What a library threw, as the engine has it. */
   protected failureOf(error: unknown): Error {
@@ -119,10 +124,11 @@ export abstract class BrokerLine<Connection> {
   async #open(): Promise<void> {
     let lost: Error | null = null;
     let opened: Connection | null = null;
-    const connection = await this.connect((error) => {
+    const opening = this.connect((error) => {
       lost ??= error;
       if (opened !== null && opened === this.connection) this.lose(error);
     });
+    const connection = await this.#inTime(opening);
     if (this.#isClosed || lost !== null) {
       this.end(connection);
       throw lost ?? new Unsent("The engine is closed.");
@@ -132,6 +138,21 @@ export abstract class BrokerLine<Connection> {
     this.generation++;
     this.#upAt = this.context.clock.elapsed();
     this.#events.onUp();
+  }
+
+  /** One that opens later is closed again. */
+  #inTime(opening: Promise<Connection>): Promise<Connection> {
+    return new Promise((resolve, reject) => {
+      let isLate = false;
+      const cancel = this.context.clock.after(OPEN_MS_MAX, () => {
+        isLate = true;
+        reject(new Error(`${this.#broker} has not answered for ${OPEN_MS_MAX / 1_000} s.`));
+      });
+      opening.finally(cancel).then((connection) => {
+        if (isLate) this.end(connection);
+        else resolve(connection);
+      }, reject);
+    });
   }
 
   async #try(): Promise<void> {
@@ -154,6 +175,7 @@ export abstract class BrokerLine<Connection> {
     const { connection } = this;
     this.connection = null;
     for (const fail of [...this.#pending]) fail(error);
+    this.ended();
     if (connection !== null) this.end(connection);
   }
 }

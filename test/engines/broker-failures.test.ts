@@ -201,9 +201,9 @@ describe.each(BROKERS)("A broker that fails: $name", (kind) => {
       for (const link of [...proxy.links]) {
         link.cut();
         await until("there are three", () => proxy.links.size === 3);
+        await until("it is as it was", () => count("cannot be reached") === count("is back"));
         await until("it is written", async () => (await codeOf(log.append(LOBBY, [text(`a ${round}`)]))) === "stored");
       }
-      await until("it is as it was", () => count("cannot be reached") === count("is back"));
       const before = count("cannot be reached");
       proxy.refusing = true;
       proxy.cut();
@@ -214,6 +214,19 @@ describe.each(BROKERS)("A broker that fails: $name", (kind) => {
     }
     // two of three cut alone, and all of them together, three times
     expect(count("cannot be reached")).toBe(9);
+  });
+
+  test("[D10] one that takes a connection and says nothing more is tried again, and not waited for", async () => {
+    await using proxy = await FaultProxy.open(broker.address.port);
+    await using nodes = Nodes.at({ ...broker.address, port: proxy.port });
+    const { log } = await nodes.open({ prefix: "dumb" });
+    proxy.set({ down: { flow: "hole" } });
+    proxy.cut();
+    await until("both try to come in", () => proxy.links.size === 2);
+    // others may come in
+    proxy.heal();
+    await until("it goes on", async () => (await codeOf(log.append(LOBBY, [text("a")]))) === "stored");
+    await until("it is read", async () => (await codeOf(everything(log))) === "stored");
   });
 
   test("without it a server does not start, and says where it looked", async () => {

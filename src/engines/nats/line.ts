@@ -89,10 +89,13 @@ export class Line extends BrokerLine<NatsConnection> {
   }
 
   protected end(connection: NatsConnection): void {
-    this.#endProbe();
     connection.close().catch(() => {
       // it is closed
     });
+  }
+
+  protected override ended(): void {
+    this.#endProbe();
   }
 
   protected override failureOf(error: unknown): Error {

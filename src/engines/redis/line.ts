@@ -45,8 +45,11 @@ export class Line extends BrokerLine<Link> {
   }
 
   protected end(link: Link): void {
-    this.#cancelWatch();
     link.close();
+  }
+
+  protected override ended(): void {
+    this.#cancelWatch();
   }
 
   protected asked(): Cancel {
