@@ -48,8 +48,9 @@ export function createChannel(name: string, connection: Connection, { clock, htt
         // One that reads pages begins where its first page does
         if (reader.mode !== "joined") return false;
         reader.position ??= position;
-        // And who read further on in pages than the line is now may have done so in a log that is there no more
-        return reader.position < position || reader.position > (line as string) ? null : false;
+        // Who read further on in pages than the line is now may have done so in a log that is there no more; the pipe is not to blame
+        if (reader.position > (line as string)) resume(reader);
+        return reader.position < position ? null : false;
       });
       if (state === "subscribing") turn("catching-up");
     }

@@ -64,7 +64,9 @@ export class Reader {
     }
     if (this.position === null) {
       // One that is pulled may have begun, been told a gap, and take only now what follows it
-      const gap = this.#gaps.findLast(({ resumeFrom }) => offsetOf(resumeFrom) === offset - 1);
+      const gap = this.#gaps.findLast(
+        ({ since, resumeFrom }) => offsetOf(resumeFrom) === offset - 1 && (since === null || since < position),
+      );
       if (gap === undefined) this.#begin(before(position, offset));
       else this.#skip(gap);
     }
