@@ -1,0 +1,54 @@
+import { type ChildProcess, fork } from "node:child_process";
+import cluster from "node:cluster";
+import { fileURLToPath } from "node:url";
+import type { ChildOptions } from "./dev-child.ts";
+import type { DevCommandOptions } from "./dev-command.ts";
+import { KeptProcess } from "./kept-process.ts";
+
+const CHILD = fileURLToPath(new URL("./dev-child.js", import.meta.url));
+
+/** The processes of `throughline dev --workers n`, as one server. */
+export interface DevWorkers {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/**
+ * Starts `workers` processes that serve clients on one port, and before them, where messages stand in a directory, one that owns it and writes for them. This process
+ * serves nobody: it takes connections and hands them to the workers in turn (`node:cluster`), and starts again what ends. If it dies they notice, and end too.
+ */
+export async function startDevWorkers(options: DevCommandOptions, workers: number, tell: (sentence: string) => void): Promise<DevWorkers> {
+  const { data, engine, retain, command } = options;
+  let { port } = options;
+  const kept: KeptProcess[] = [];
+  const begin = (name: string, start: () => ChildProcess): Promise<number> => {
+    const one = new KeptProcess({ start, onLoss: (why) => tell(`${name} is started again. ${why}`) });
+    kept.push(one);
+    return one.begin();
+  };
+  const child = (role: ChildOptions["role"], name: string, samples: boolean): string =>
+    JSON.stringify({ role, name, samples, port, data, engine, retain, command } satisfies ChildOptions);
+  const worker = (number: number): Promise<number> => {
+    const name = `Worker ${number}`;
+    return begin(name, () => {
+      cluster.setupPrimary({ exec: CHILD, args: [child("worker", name, engine !== undefined && number === 1)] });
+      return cluster.fork().process as ChildProcess;
+    });
+  };
+  const close = async (): Promise<void> => {
+    // workers first: what they have under way the owner still writes
+    const [owner, others] = engine === undefined ? [kept.slice(0, 1), kept.slice(1)] : [[], kept];
+    await Promise.all(others.map((one) => one.stop()));
+    await Promise.all(owner.map((one) => one.stop()));
+  };
+  try {
+    if (engine === undefined) await begin("The process that writes", () => fork(CHILD, [child("owner", "The process that writes", true)]));
+    // the first finds the port, so that a port that is taken is told once, and any that is free is one
+    port = await worker(1);
+    await Promise.all(Array.from({ length: workers - 1 }, (_, index) => worker(index + 2)));
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { url: `http://127.0.0.1:${port}`, close };
+}
