@@ -1,9 +1,10 @@
 import { connect } from "node:net";
 import type { Notice } from "../../core/log.ts";
 import type { Cancel, Clock, Random } from "../../protocol/clock.ts";
+import type { Entry } from "../../protocol/entry.ts";
 import { ThroughlineError } from "../../protocol/error.ts";
 import { NOTICES_BYTES_MAX } from "./desk.ts";
-import { type Answer, type Ask, DISPATCH_VERSION } from "./dispatch.ts";
+import { type Answer, type Ask, DISPATCH_VERSION, join } from "./dispatch.ts";
 import { Link } from "./link.ts";
 import { placeOf } from "./place.ts";
 
@@ -36,6 +37,7 @@ interface AskingContext {
   readonly onUp: () => void;
   readonly onDown: () => void;
   readonly onWake: (channel: string) => void;
+  readonly onTold: (channel: string, epoch: string, entries: readonly Entry[]) => void;
   readonly onNotice: (notice: Notice) => void;
 }
 
@@ -120,13 +122,13 @@ export class Asking {
       return;
     }
     this.#link = new Link<Answer, Ask>(connect(path), {
-      onFrame: (answer) => this.#take(answer),
+      onFrame: (answer, data) => this.#take(answer, data),
       onEnd: () => this.#ended(),
     });
   }
 
-  #take(answer: Answer): void {
-    const { onUp, onWake, onNotice } = this.#context;
+  #take(answer: Answer, data: Buffer): void {
+    const { onUp, onWake, onTold, onNotice } = this.#context;
     if (answer.type === "hello") {
       // another version's owner goes, or this worker does
       if (answer.version !== DISPATCH_VERSION) this.#link?.destroy();
@@ -136,6 +138,7 @@ export class Asking {
         onUp();
       }
     } else if (answer.type === "wake") for (const channel of answer.channels) onWake(channel);
+    else if (answer.type === "told") onTold(answer.channel, answer.epoch, join(answer.entries, data));
     else if (answer.type === "notice") onNotice({ channel: answer.channel, body: answer.body });
     else if (answer.type === "done") this.#settle(answer.id)?.resolve(answer.answer);
     else {
@@ -164,12 +167,12 @@ export class Asking {
       else pending.reject(unknown());
     }
     this.#onIdle?.();
+    if (this.#isClosed) return;
     if (wasUp) this.#context.onDown();
     this.#again();
   }
 
   #again(): void {
-    if (this.#isClosed) return;
     const { clock, random } = this.#context;
     const windowMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** this.#failures++);
     this.#cancelRetry = clock.after(windowMs * (0.5 + random.fraction() / 2), () => this.#connect());

@@ -1,41 +1,39 @@
 import { chmodSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
-import type { Log, Notice } from "../../core/log.ts";
+import type { Log, Notice, Retention, Told } from "../../core/log.ts";
 import { ThroughlineError } from "../../protocol/error.ts";
-import { type Answer, type Ask, DISPATCH_VERSION, joinDrafts } from "./dispatch.ts";
+import { type Answer, type Ask, DISPATCH_VERSION, join, split } from "./dispatch.ts";
 import { Link } from "./link.ts";
 import { clearPlace, makePlace } from "./place.ts";
 
 /** What the owner does for its workers: all but reading. */
 export type WritableLog = Pick<Required<Log>, "append" | "remove" | "ready" | "follow">;
 
-/** Bytes that a worker has not taken yet; beyond, signals to it are dropped. */
+/** Bytes that a worker has not taken yet; beyond, signals to it are dropped, and it is woken where it would be given messages. */
 export const NOTICES_BYTES_MAX = 1024 * 1024;
+/** Where less is kept, messages could be trimmed before a worker has read them: it is given them. Well beyond what is stored while a worker gets its turn. */
+const KEPT_AT_LEAST: Retention = { countMax: 10_000, bytesMax: 16 * 1024 * 1024, secondsMax: 10 };
 
 /** Where the workers of a directory ask its owner to write, and hear from it what was written and what others say. */
 export class Desk {
-  readonly #directory: string;
-  readonly #log: WritableLog;
+  readonly #context: DeskContext;
   readonly #server: Server;
   readonly #workers = new Set<Worker>();
   readonly #listeners = new Set<(notice: Notice) => void>();
-  readonly #warn: (sentence: string) => void;
   #isClosing = false;
 
-  private constructor(directory: string, log: WritableLog, warn: (sentence: string) => void) {
-    this.#directory = directory;
-    this.#log = log;
-    this.#warn = warn;
+  private constructor(context: DeskContext) {
+    this.#context = context;
     this.#server = createServer((socket) => this.#welcome(socket));
   }
 
-  static async open(directory: string, log: WritableLog, warn: (sentence: string) => void): Promise<Desk> {
-    const desk = new Desk(directory, log, warn);
-    const place = makePlace(directory);
+  static async open(context: DeskContext): Promise<Desk> {
+    const desk = new Desk(context);
+    const place = makePlace(context.directory);
     await new Promise<void>((resolve, reject) => desk.#server.once("error", reject).listen(place, resolve));
     chmodSync(place, 0o600);
     // of a worker that could not be taken in: it tries again
-    desk.#server.on("error", (error) => warn(`A worker could not connect: ${error.message}`));
+    desk.#server.on("error", (error) => context.warn(`A worker could not connect: ${error.message}`));
     return desk;
   }
 
@@ -52,7 +50,7 @@ export class Desk {
       try {
         listener(notice);
       } catch (error) {
-        this.#warn(`A listener of the disk engine failed: ${String(error)}`);
+        this.#context.warn(`A listener of the disk engine failed: ${String(error)}`);
       }
     }
   }
@@ -68,7 +66,7 @@ export class Desk {
     const closed = new Promise((resolve) => this.#server.close(resolve));
     for (const worker of this.#workers) worker.end();
     await closed;
-    clearPlace(this.#directory);
+    clearPlace(this.#context.directory);
   }
 
   #welcome(socket: Socket): void {
@@ -76,12 +74,19 @@ export class Desk {
       socket.destroy();
       return;
     }
-    const worker: Worker = new Worker(socket, this.#log, {
+    const worker: Worker = new Worker(socket, this.#context, {
       onNotice: (notice) => this.spread(notice, worker),
       onEnd: () => this.#workers.delete(worker),
     });
     this.#workers.add(worker);
   }
+}
+
+export interface DeskContext {
+  readonly directory: string;
+  readonly log: WritableLog;
+  readonly retentionOf: (channel: string) => Retention;
+  readonly warn: (sentence: string) => void;
 }
 
 interface WorkerEvents {
@@ -94,7 +99,7 @@ const GOODBYE_MS = 1_000;
 
 /** One worker, as the owner sees it. */
 class Worker {
-  readonly #log: WritableLog;
+  readonly #context: DeskContext;
   readonly #events: WorkerEvents;
   readonly #link: Link<Ask, Answer>;
   readonly #followed = new Map<string, () => void>();
@@ -102,8 +107,8 @@ class Worker {
   readonly #news = new Set<string>();
   #isStopped = false;
 
-  constructor(socket: Socket, log: WritableLog, events: WorkerEvents) {
-    this.#log = log;
+  constructor(socket: Socket, context: DeskContext, events: WorkerEvents) {
+    this.#context = context;
     this.#events = events;
     this.#link = new Link<Ask, Answer>(socket, {
       onFrame: (ask, data) => this.#take(ask, data),
@@ -128,8 +133,8 @@ class Worker {
 
   #take(ask: Ask, data: Buffer): void {
     if (this.#isStopped) return; // never answered: what it asked for counts as unknown when the link ends
-    const log = this.#log;
-    if (ask.type === "append") this.#answer(ask.id, log.append(ask.channel, joinDrafts(ask.drafts, data)));
+    const { log } = this.#context;
+    if (ask.type === "append") this.#answer(ask.id, log.append(ask.channel, join(ask.drafts, data)));
     else if (ask.type === "remove") {
       const removed = log.remove(ask.channel);
       this.#answer(
@@ -151,13 +156,27 @@ class Worker {
 
   #follow(channel: string): void {
     if (this.#followed.has(channel)) return;
-    const news = () => {
-      this.#news.add(channel);
-      this.#link.flushSoon();
-    };
-    this.#followed.set(channel, this.#log.follow(channel, news));
+    this.#followed.set(
+      channel,
+      this.#context.log.follow(channel, (told) => this.#tell(channel, told)),
+    );
     // whatever was stored since the worker looked, and before this
-    news();
+    this.#tell(channel, { type: "changed" });
+  }
+
+  #tell(channel: string, told: Told): void {
+    if (told.type === "appended" && this.#keepsLittle(channel) && this.#link.unsentBytes < NOTICES_BYTES_MAX) {
+      const { words, data } = split(told.entries);
+      this.#link.send({ type: "told", channel, epoch: told.epoch, entries: words }, data);
+      return;
+    }
+    this.#news.add(channel);
+    this.#link.flushSoon();
+  }
+
+  #keepsLittle(channel: string): boolean {
+    const { countMax, bytesMax, secondsMax } = this.#context.retentionOf(channel);
+    return countMax < KEPT_AT_LEAST.countMax || bytesMax < KEPT_AT_LEAST.bytesMax || secondsMax < KEPT_AT_LEAST.secondsMax;
   }
 
   #unfollow(channel: string): void {

@@ -1,11 +1,12 @@
 import type { Appended, Draft } from "../../core/log.ts";
+import type { Entry } from "../../protocol/entry.ts";
 import type { ErrorCode } from "../../protocol/error.ts";
 import type { Kind } from "../../protocol/message.ts";
 
 /*
  * What the owner of a directory and its workers send each other.
  *
- *   frame   bytes of what follows 4 | bytes of the word 4 | word: JSON | data of the drafts, one behind the other
+ *   frame   bytes of what follows 4 | bytes of the word 4 | word: JSON | data of its messages, one behind the other
  */
 
 /** Goes up when either end would misread the other. */
@@ -14,21 +15,21 @@ export const DISPATCH_VERSION = 1;
 const FRAME_BYTES_MAX = 512 * 1024 * 1024;
 const HEAD_BYTES = 8;
 
-/** A draft without its data, of which it has so many bytes. */
-interface DraftWord {
-  readonly event: string;
+interface Content {
   readonly kind: Kind;
-  readonly size: number;
+  readonly data: string | Uint8Array;
+}
+
+/** A message without its data, of which it has so many bytes. */
+export type Word<Message extends Content> = Omit<Message, "data"> & {
   readonly bytes: number;
   /** A text with a lone surrogate cannot be UTF-8: it goes as it is. */
   readonly utf16?: true;
-  readonly key?: string;
-  readonly print?: string;
-}
+};
 
 /** From a worker to the owner. What has an `id` is answered. */
 export type Ask =
-  | { readonly type: "append"; readonly id: number; readonly channel: string; readonly drafts: readonly DraftWord[] }
+  | { readonly type: "append"; readonly id: number; readonly channel: string; readonly drafts: readonly Word<Draft>[] }
   | { readonly type: "remove"; readonly id: number; readonly channel: string }
   | { readonly type: "ready"; readonly id: number }
   | { readonly type: "follow" | "unfollow"; readonly channels: readonly string[] }
@@ -41,6 +42,8 @@ export type Answer =
   | { readonly type: "failed"; readonly id: number; readonly code: ErrorCode; readonly message: string; readonly retryAfterMs?: number }
   /** Something was stored on these, or they were removed. */
   | { readonly type: "wake"; readonly channels: readonly string[] }
+  /** These were stored on one that keeps so little that they may be gone before they are read. */
+  | { readonly type: "told"; readonly channel: string; readonly epoch: string; readonly entries: readonly Word<Entry>[] }
   | NoticeWord;
 
 interface NoticeWord {
@@ -60,13 +63,13 @@ export function writeFrame(word: Ask | Answer, data: readonly Uint8Array[] = [])
 }
 
 /** Takes what a socket gives, in pieces of any size, and gives frames. */
-export class FrameReader<Word extends Ask | Answer> {
-  readonly #onFrame: (word: Word, data: Buffer) => void;
+export class FrameReader<In extends Ask | Answer> {
+  readonly #onFrame: (word: In, data: Buffer) => void;
   #chunks: Buffer[] = [];
   #bytes = 0;
   #wanted = HEAD_BYTES;
 
-  constructor(onFrame: (word: Word, data: Buffer) => void) {
+  constructor(onFrame: (word: In, data: Buffer) => void) {
     this.#onFrame = onFrame;
   }
 
@@ -88,7 +91,7 @@ export class FrameReader<Word extends Ask | Answer> {
       }
       const dataStart = at + HEAD_BYTES + wordLength;
       const end = at + 4 + length;
-      this.#onFrame(JSON.parse(bytes.toString("utf8", at + HEAD_BYTES, dataStart)) as Word, bytes.subarray(dataStart, end));
+      this.#onFrame(JSON.parse(bytes.toString("utf8", at + HEAD_BYTES, dataStart)) as In, bytes.subarray(dataStart, end));
       at = end;
     }
     this.#chunks = at === bytes.length ? [] : [bytes.subarray(at)];
@@ -96,26 +99,27 @@ export class FrameReader<Word extends Ask | Answer> {
   }
 }
 
-/** Drafts as words, and their data. */
-export function splitDrafts(drafts: readonly Draft[]): { words: DraftWord[]; data: Uint8Array[] } {
-  const words: DraftWord[] = [];
+/** Messages as words, and their data. */
+export function split<Message extends Content>(messages: readonly Message[]): { words: Word<Message>[]; data: Uint8Array[] } {
+  const words: Word<Message>[] = [];
   const data: Uint8Array[] = [];
-  for (const { data: content, ...rest } of drafts) {
+  for (const { data: content, ...rest } of messages) {
     const isUtf16 = typeof content === "string" && !isWellFormed(content);
     const bytes = typeof content === "string" ? Buffer.from(content, isUtf16 ? "utf16le" : "utf8") : content;
-    words.push({ ...rest, bytes: bytes.byteLength, ...(isUtf16 ? { utf16: true } : {}) });
+    words.push({ ...rest, bytes: bytes.byteLength, ...(isUtf16 ? { utf16: true } : {}) } as Word<Message>);
     data.push(bytes);
   }
   return { words, data };
 }
 
-export function joinDrafts(words: readonly DraftWord[], data: Buffer): Draft[] {
+export function join<Message extends Content>(words: readonly Word<Message>[], data: Buffer): Message[] {
   let at = 0;
   return words.map(({ bytes, utf16, ...rest }) => {
     const own = data.subarray(at, at + bytes);
     at += bytes;
-    // bytes are a copy: what the socket read into is not to be kept alive by one of them, and an engine keeps them as they are
-    return { ...rest, data: rest.kind === "bytes" ? new Uint8Array(own) : own.toString(utf16 ? "utf16le" : "utf8") };
+    // bytes are a copy: what the socket read into is not to be kept alive by one of them
+    const content = rest.kind === "bytes" ? new Uint8Array(own) : own.toString(utf16 ? "utf16le" : "utf8");
+    return { ...rest, data: content } as unknown as Message;
   });
 }
 

@@ -31,7 +31,8 @@ class SharedDisk implements Log {
   async open(context: LogContext): Promise<void> {
     await this.#log.open(context);
     try {
-      this.#desk = await Desk.open(this.#directory, this.#log, context.warn);
+      const retentionOf = (channel: string) => context.retain(channel, this.retention);
+      this.#desk = await Desk.open({ directory: this.#directory, log: this.#log, retentionOf, warn: context.warn });
     } catch (error) {
       await this.#log.close();
       throw new ThroughlineError("internal", `Workers cannot be heard in ${this.#directory}: ${(error as Error).message}.`, {

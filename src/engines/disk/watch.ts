@@ -1,6 +1,7 @@
 import { Followers } from "../../core/followers.ts";
 import type { Page, PageLimit, Told } from "../../core/log.ts";
 import { epochOf, readAfter, resume, topOf } from "../../core/resume.ts";
+import type { Entry } from "../../protocol/entry.ts";
 import type { Position } from "../../protocol/position.ts";
 
 /** What is read for one look, and so often. Who is further behind is told to look for himself. */
@@ -26,6 +27,8 @@ export class Watch {
   readonly #followers: Followers;
   /** Of each followed channel what its followers were told last; null where it could not be read. The one looked at longest ago comes first. */
   readonly #places = new Map<string, Position | null>();
+  /** Places at which a look found the next messages trimmed: they may be on their way. */
+  readonly #doubted = new Map<string, Position>();
 
   constructor(context: WatchContext) {
     this.#context = context;
@@ -48,7 +51,10 @@ export class Watch {
     }
     return () => {
       unfollow();
-      if (!this.#followers.has(channel) && this.#places.delete(channel)) this.#context.ended(channel);
+      if (!this.#followers.has(channel) && this.#places.delete(channel)) {
+        this.#doubted.delete(channel);
+        this.#context.ended(channel);
+      }
     };
   }
 
@@ -64,6 +70,20 @@ export class Watch {
       this.#places.set(channel, null);
       this.#followers.tell(channel, { type: "changed" });
     }
+  }
+
+  /** Tells the followers of a channel that keeps little what was stored there, so far as they do not know it. */
+  told(channel: string, epoch: string, all: readonly Entry[]): void {
+    const known = this.#places.get(channel);
+    if (known === undefined) return;
+    const isNext =
+      known !== null && (known.epoch === epoch ? all[0]!.offset <= known.offset + 1 : known.offset === 0 && all[0]!.offset === 1);
+    if (!isNext) {
+      this.look(channel);
+      return;
+    }
+    const entries = known.epoch === epoch ? all.filter(({ offset }) => offset > known.offset) : all;
+    if (entries.length > 0) this.#tell(channel, epoch, entries);
   }
 
   lookAtAll(): void {
@@ -82,6 +102,7 @@ export class Watch {
   clear(): void {
     this.#followers.clear();
     this.#places.clear();
+    this.#doubted.clear();
   }
 
   #tellNews(channel: string, from: Position): void {
@@ -91,6 +112,10 @@ export class Watch {
       const top = topOf(page.head);
       const { gap, entries } = resume(known, page);
       if (gap === null && top.epoch === known.epoch && top.offset === known.offset) return;
+      if (gap?.reason === "trimmed" && this.#doubted.get(channel) !== known) {
+        this.#doubted.set(channel, known);
+        return;
+      }
       if (gap !== null || page.head === null || entries.length === 0 || pages === PAGES_MAX) {
         this.#tellChanged(channel, top);
         return;
@@ -100,10 +125,7 @@ export class Watch {
         const next = entries.findIndex(({ offset }, index) => index > first && epochOf(page.head!, offset) !== epoch);
         const told = entries.slice(first, next < 0 ? entries.length : next);
         first += told.length;
-        const { offset, tag } = told.at(-1)!;
-        known = { epoch, offset, tag };
-        this.#places.set(channel, known);
-        this.#followers.tell(channel, { type: "appended", epoch, entries: told });
+        known = this.#tell(channel, epoch, told);
       }
       // a follower may have left in its turn
       if (!this.#places.has(channel) || known.offset === top.offset) return;
@@ -129,6 +151,14 @@ export class Watch {
     } catch {
       return null;
     }
+  }
+
+  #tell(channel: string, epoch: string, entries: readonly Entry[]): Position {
+    const { offset, tag } = entries.at(-1)!;
+    const known = { epoch, offset, tag };
+    this.#places.set(channel, known);
+    this.#followers.tell(channel, { type: "appended", epoch, entries });
+    return known;
   }
 
   #tellChanged(channel: string, known: Position): void {

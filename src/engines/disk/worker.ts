@@ -4,7 +4,7 @@ import type { Cancel } from "../../protocol/clock.ts";
 import { ThroughlineError } from "../../protocol/error.ts";
 import { Asking } from "./asking.ts";
 import { checkName, DISK_RETENTION, DRAFT_BYTES } from "./disk.ts";
-import { splitDrafts } from "./dispatch.ts";
+import { split } from "./dispatch.ts";
 import { readPage } from "./page.ts";
 import { Reading } from "./reading.ts";
 import { Watch } from "./watch.ts";
@@ -68,7 +68,7 @@ class DiskWorker implements Log {
   async append(channel: string, drafts: readonly Draft[]): Promise<readonly Appended[]> {
     const { asking, watch } = this.#use("not_stored");
     checkName(channel);
-    const { words, data } = splitDrafts(drafts);
+    const { words, data } = split(drafts);
     let bytes = 0;
     for (const draft of drafts) bytes += draft.size + DRAFT_BYTES;
     const answer = await asking.ask({ type: "append", channel, drafts: words }, data, bytes);
@@ -146,6 +146,7 @@ class DiskWorker implements Log {
           if (this.#opened !== null)
             context.warn("The process that writes the log has gone. Publishing is refused until it is back; readers keep their pipes.");
         },
+        onTold: (channel, epoch, entries) => this.#opened?.watch.told(channel, epoch, entries),
         onWake: (channel) => this.#opened?.watch.look(channel),
         onNotice: (notice) => this.#hear(notice),
       });
