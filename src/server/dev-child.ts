@@ -1,5 +1,7 @@
-import { throughline } from "../adapters/throughline.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Throughline, throughline } from "../adapters/throughline.ts";
 import type { Retention } from "../core/log.ts";
+import { InUse } from "../engines/disk/owner.ts";
 import { diskOwner } from "../engines/disk/shared.ts";
 import { diskWorker } from "../engines/disk/worker.ts";
 import { openBroker } from "./broker.ts";
@@ -27,6 +29,10 @@ interface Running {
   close(): Promise<void>;
 }
 
+/** How long an owner waits for the one before it to end, and how often it looks. */
+const ENDING_MS_MAX = 2_000;
+const LOOK_MS = 50;
+
 const options = JSON.parse(process.argv[2] ?? "") as ChildOptions;
 const stopped = untilStopped();
 try {
@@ -43,7 +49,7 @@ try {
 async function own(): Promise<Running> {
   const { data, retain, samples } = options;
   const tl = throughline({ engine: diskOwner(data), limits: DISK_LIMITS, retain: devRetention(retain), warn });
-  await tl.open();
+  await open(tl);
   const endSampling = samples ? publishSamples(tl) : () => {};
   // a hub's timers keep no process alive
   const alive = setInterval(() => {}, 60_000);
@@ -57,6 +63,19 @@ async function own(): Promise<Running> {
   };
 }
 
+/** One whose supervisor was killed a moment ago may still be ending. */
+async function open(tl: Throughline): Promise<void> {
+  const deadlineMs = performance.now() + ENDING_MS_MAX;
+  for (;;) {
+    try {
+      return await tl.open();
+    } catch (error) {
+      if (!(error instanceof InUse) || performance.now() > deadlineMs) throw error;
+      await sleep(LOOK_MS);
+    }
+  }
+}
+
 async function serve(): Promise<Running> {
   const { data, engine, port, retain, command, samples } = options;
   const log = engine === undefined ? diskWorker(data) : await openBroker(engine);
@@ -65,7 +84,7 @@ async function serve(): Promise<Running> {
 }
 
 /**
- * The process that started this one says so, or is gone. A worker also ends well by a signal of its own, and is started again. The owner does not: whoever stops all of
+ * The process that started this one says so. A worker also ends well by a signal of its own, and is started again. The owner does not: whoever stops all of
  * a group at once (Ctrl-C in a terminal does) would stop it before the workers.
  */
 function untilStopped(): Promise<void> {
@@ -75,7 +94,10 @@ function untilStopped(): Promise<void> {
     process.on("message", (word: { readonly type?: unknown }) => {
       if (word.type === STOP.type) resolve();
     });
-    process.once("disconnect", () => resolve());
+    // whoever started this one was killed, perhaps before this line: the place is to be free at once, and a log that survives a power cut survives this
+    const end = () => process.kill(process.pid, "SIGKILL");
+    process.once("disconnect", end);
+    if (!process.connected) end();
   });
 }
 

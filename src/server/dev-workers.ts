@@ -22,7 +22,7 @@ export async function startDevWorkers(options: DevCommandOptions, workers: numbe
   let { port } = options;
   const kept: KeptProcess[] = [];
   const begin = (name: string, start: () => ChildProcess): Promise<number> => {
-    const one = new KeptProcess({ start, onLoss: (why) => tell(`${name} is started again. ${why}`) });
+    const one = new KeptProcess({ name, start, onLoss: (why) => tell(`${why} ${name} is started again.`) });
     kept.push(one);
     return one.begin();
   };

@@ -14,6 +14,8 @@ export type ChildWord = { readonly type: "ready"; readonly port: number } | { re
 export const STOP = { type: "stop" } as const;
 
 interface KeptOptions {
+  /** What people are told it is. */
+  readonly name: string;
   readonly start: () => ChildProcess;
   /** It ended, or could not begin, and is started again. */
   readonly onLoss: (why: string) => void;
@@ -66,7 +68,7 @@ export class KeptProcess {
     child.once("exit", (code, signal) => {
       this.#child = null;
       if (this.#isStopping) return;
-      const why = sentence ?? `It ended with ${signal ?? `code ${code}`}.`;
+      const why = sentence ?? `${this.#options.name} ended with ${signal ?? `code ${code}`}.`;
       if (onFirstLoss !== null && readyAt === null) {
         onFirstLoss(new Error(why));
         return;

@@ -43,7 +43,11 @@ test(`[D1] [D2] [D4] [D5] [D10] P8: of --workers 2 a worker, the process that wr
   };
   const back = async () => {
     const [killedAt, sent] = [performance.now(), crew.sent];
-    await until("everyone has what was published since", () => [...crew.chronicle.offsets.values()].every((offset) => offset > sent), 20_000);
+    await until(
+      "everyone has what was published since",
+      () => [...crew.chronicle.offsets.values()].every((offset) => offset > sent),
+      20_000,
+    );
     worstMs = Math.max(worstMs, performance.now() - killedAt);
   };
   for (let round = 0; round < KILLS; round++) {
