@@ -107,6 +107,17 @@ describe("Workers of a directory", () => {
     expect((await workers[0]!.read("a", 0, { count: 99, bytes: 9_999 })).entries).toHaveLength(1);
   });
 
+  test("[D4] its own followers are told before a worker is answered, wherever the wake-up is", async () => {
+    const writer = await open(disk(directory));
+    await fakeOwner(async (ask, link) => {
+      if (ask.type === "append") link.send({ type: "done", id: ask.id, answer: await writer.append(ask.channel, [draft("1")]) });
+    });
+    const worker = await open(diskWorker(directory));
+    const told = follow(worker);
+    await worker.append("a", [draft("1")]);
+    expect(told).toEqual(["1"]);
+  });
+
   test("[D4] what the owner had taken when it died is unknown; what comes until there is another is not stored", async () => {
     await close(await open(disk(directory)));
     const server = await fakeOwner((ask, link) => ask.type === "append" && link.destroy());
@@ -119,7 +130,8 @@ describe("Workers of a directory", () => {
 
   test("[D10] while there is no owner readers read, and it is not ready; when another is there they are told what they missed, and it is", async () => {
     const first = await open(diskOwner(directory));
-    const worker = await open(diskWorker(directory));
+    const clock = handClock();
+    const worker = await open(diskWorker(directory), { clock });
     const told = follow(worker);
     await worker.append("a", [draft("1")]);
     expect(await worker.ready?.()).toBe(null);
@@ -129,9 +141,12 @@ describe("Workers of a directory", () => {
     const alone = await open(disk(directory));
     await alone.append("a", [draft("2")]);
     await close(alone);
-    await open(diskOwner(directory));
+    const second = await open(diskOwner(directory));
+    clock.advance(20); // it tries again; but looks at nothing by itself yet
     await until("it is ready again", async () => (await worker.ready?.()) === null);
-    await worker.append("a", [draft("3")]);
+    await until("it was told", () => told.length === 2);
+    await second.append("a", [draft("3")]);
+    await until("it is told again", () => told.length === 3);
     expect(told).toEqual(["1", "2", "3"]);
   });
 
@@ -165,6 +180,7 @@ describe("Workers of a directory", () => {
       "it reads the other",
       async () => (await worker.read("a", 0, { count: 9, bytes: 999 })).entries[0]?.data === "of the other",
     );
+    await until("it was told", () => told.length === 2);
     expect(told).toEqual(["1", "changed"]);
   });
 

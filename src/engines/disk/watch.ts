@@ -86,10 +86,6 @@ export class Watch {
     if (entries.length > 0) this.#tell(channel, epoch, entries);
   }
 
-  lookAtAll(): void {
-    for (const channel of this.channels) this.look(channel);
-  }
-
   /** Looks at those that were looked at longest ago: a wake-up may have been lost. */
   lookAtSome(count: number): void {
     for (const channel of this.channels.slice(0, count)) {

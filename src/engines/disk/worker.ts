@@ -160,8 +160,8 @@ class DiskWorker implements Log {
       opened.reading = new Reading(this.#directory);
       void before.close();
     }
+    // which has the owner wake it for each of them
     opened.asking.follow(opened.watch.channels);
-    opened.watch.lookAtAll();
     opened.context.warn("The process that writes the log is back.");
   }
 
