@@ -1,7 +1,10 @@
+import { fork } from "node:child_process";
+import { once } from "node:events";
 import { cpSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { build } from "esbuild";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { systemClock, systemRandom } from "../../src/adapters/system.ts";
@@ -230,6 +233,19 @@ describe("Workers of a directory", () => {
     const opening = diskWorker(directory).open(contextOf());
     vi.advanceTimersByTime(5_000);
     await expect(opening).rejects.toThrow(/No process owns .* Start that first: throughline\(\{ engine: diskOwner\(directory\) \}\)/);
+  });
+});
+
+describe("A worker that is another process", () => {
+  test("[D4] sees what was stored before it was told or answered, whatever it had read a moment ago", async () => {
+    const child = join(import.meta.dirname, "../../node_modules/.cache/throughline/worker-child.mjs");
+    const entry = join(import.meta.dirname, "../support/worker-child.ts");
+    await build({ entryPoints: [entry], outfile: child, bundle: true, platform: "node", format: "esm", external: ["lmdb"] });
+    await open(diskOwner(directory));
+    const process = fork(child, [directory, "200"]);
+    const [said] = await once(process, "message");
+    await once(process, "exit");
+    expect(said).toEqual({ told: 200, late: 0 });
   });
 });
 
