@@ -1,24 +1,18 @@
 import { resolve } from "node:path";
-import type { Log, Retention } from "../core/log.ts";
+import type { Log } from "../core/log.ts";
 import { disk } from "../engines/disk/disk.ts";
 import { memory } from "../engines/memory/memory.ts";
 import { openBroker, plain } from "./broker.ts";
 import { type DevServer, DISK_LIMITS, startDev } from "./dev.ts";
-import { startDevWorkers } from "./dev-workers.ts";
+import { type DevWorkersOptions, startDevWorkers } from "./dev-workers.ts";
 import { DEFAULT_URL } from "./remote.ts";
 import { FEED_CHANNEL } from "./samples.ts";
 import { stop, untilSignal } from "./stop.ts";
 
-export interface DevCommandOptions {
-  readonly port: number;
-  readonly data: string;
+export interface DevCommandOptions extends DevWorkersOptions {
   readonly memory?: boolean | undefined;
-  /** The URL of a broker, instead of the directory. */
-  readonly engine?: string | undefined;
   /** So many processes serve clients; undefined: this one, which owns the log too. */
   readonly workers?: number | undefined;
-  readonly retain: Partial<Retention>;
-  readonly command: string;
 }
 
 /** Runs the server until a signal ends it. Gives the exit code. Throws what keeps it from starting, with what to do. */

@@ -1,11 +1,20 @@
 import { type ChildProcess, fork } from "node:child_process";
 import cluster from "node:cluster";
 import { fileURLToPath } from "node:url";
+import type { Retention } from "../core/log.ts";
 import type { ChildOptions } from "./dev-child.ts";
-import type { DevCommandOptions } from "./dev-command.ts";
 import { KeptProcess } from "./kept-process.ts";
 
 const CHILD = fileURLToPath(new URL("./dev-child.js", import.meta.url));
+
+export interface DevWorkersOptions {
+  readonly port: number;
+  readonly data: string;
+  /** The URL of a broker, instead of the directory. */
+  readonly engine?: string | undefined;
+  readonly retain: Partial<Retention>;
+  readonly command: string;
+}
 
 /** The processes of `throughline dev --workers n`, as one server. */
 export interface DevWorkers {
@@ -17,7 +26,7 @@ export interface DevWorkers {
  * Starts `workers` processes that serve clients on one port, and before them, where messages stand in a directory, one that owns it and writes for them. This process
  * serves nobody: it takes connections and hands them to the workers in turn (`node:cluster`), and starts again what ends. If it dies they notice, and end too.
  */
-export async function startDevWorkers(options: DevCommandOptions, workers: number, tell: (sentence: string) => void): Promise<DevWorkers> {
+export async function startDevWorkers(options: DevWorkersOptions, workers: number, tell: (sentence: string) => void): Promise<DevWorkers> {
   const { data, engine, retain, command } = options;
   let { port } = options;
   const kept: KeptProcess[] = [];
