@@ -25,7 +25,6 @@ export interface ChildOptions {
 }
 
 interface Running {
-  readonly port: number;
   close(): Promise<void>;
 }
 
@@ -37,7 +36,7 @@ const options = JSON.parse(process.argv[2] ?? "") as ChildOptions;
 const stopped = untilStopped();
 try {
   const running = options.role === "owner" ? await own() : await serve();
-  await say({ type: "ready", port: running.port });
+  await say({ type: "ready" });
   await stopped;
   process.exit(await stop(running, warn));
 } catch (error) {
@@ -54,7 +53,6 @@ async function own(): Promise<Running> {
   // a hub's timers keep no process alive
   const alive = setInterval(() => {}, 60_000);
   return {
-    port: 0,
     async close() {
       endSampling();
       clearInterval(alive);

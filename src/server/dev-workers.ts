@@ -1,5 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import cluster from "node:cluster";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { Retention } from "../core/log.ts";
 import type { ChildOptions } from "./dev-child.ts";
@@ -28,16 +30,17 @@ export interface DevWorkers {
  */
 export async function startDevWorkers(options: DevWorkersOptions, workers: number, tell: (sentence: string) => void): Promise<DevWorkers> {
   const { data, engine, retain, command } = options;
-  let { port } = options;
+  // found here: those who ask the cluster for any share one, but not with those who ask for that one
+  const port = options.port === 0 ? await anyFree() : options.port;
   const kept: KeptProcess[] = [];
-  const begin = (name: string, start: () => ChildProcess): Promise<number> => {
+  const begin = (name: string, start: () => ChildProcess): Promise<void> => {
     const one = new KeptProcess({ name, start, onLoss: (why) => tell(`${why} ${name} is started again.`) });
     kept.push(one);
     return one.begin();
   };
   const child = (role: ChildOptions["role"], name: string, samples: boolean): string =>
     JSON.stringify({ role, name, samples, port, data, engine, retain, command } satisfies ChildOptions);
-  const worker = (number: number): Promise<number> => {
+  const worker = (number: number): Promise<void> => {
     const name = `Worker ${number}`;
     return begin(name, () => {
       cluster.setupPrimary({ exec: CHILD, args: [child("worker", name, engine !== undefined && number === 1)] });
@@ -52,12 +55,21 @@ export async function startDevWorkers(options: DevWorkersOptions, workers: numbe
   };
   try {
     if (engine === undefined) await begin("The process that writes", () => fork(CHILD, [child("owner", "The process that writes", true)]));
-    // the first finds the port, so that a port that is taken is told once, and any that is free is one
-    port = await worker(1);
+    // the first alone, so that a port that is taken is told once
+    await worker(1);
     await Promise.all(Array.from({ length: workers - 1 }, (_, index) => worker(index + 2)));
   } catch (error) {
     await close();
     throw error;
   }
   return { url: `http://127.0.0.1:${port}`, close };
+}
+
+async function anyFree(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
 }

@@ -9,7 +9,7 @@ const GOOD_MS = 1_000;
 const STOP_MS_MAX = 6_000;
 
 /** From a child to the process that keeps it. */
-export type ChildWord = { readonly type: "ready"; readonly port: number } | { readonly type: "failed"; readonly sentence: string };
+export type ChildWord = { readonly type: "ready" } | { readonly type: "failed"; readonly sentence: string };
 /** And back: end well. */
 export const STOP = { type: "stop" } as const;
 
@@ -33,8 +33,8 @@ export class KeptProcess {
     this.#options = options;
   }
 
-  /** Resolves with the port once it serves for the first time. Rejects with what it says if it ends before, and is not started again then. */
-  begin(): Promise<number> {
+  /** Resolves once it serves for the first time. Rejects with what it says if it ends before, and is not started again then. */
+  begin(): Promise<void> {
     return new Promise((resolve, reject) => this.#start(resolve, reject));
   }
 
@@ -51,7 +51,7 @@ export class KeptProcess {
     clearTimeout(late);
   }
 
-  #start(onReady: (port: number) => void, onFirstLoss: ((error: Error) => void) | null): void {
+  #start(onReady: () => void, onFirstLoss: ((error: Error) => void) | null): void {
     const child = this.#options.start();
     let readyAt: number | null = null;
     let sentence: string | null = null;
@@ -60,7 +60,7 @@ export class KeptProcess {
       if (word.type === "failed") sentence = word.sentence;
       else if (word.type === "ready") {
         readyAt = performance.now();
-        onReady(word.port);
+        onReady();
       }
     });
     // a send to one that has just died: its exit tells
