@@ -23,10 +23,15 @@ import {
 import { Link } from "../../src/engines/disk/link.ts";
 import { makePlace, placeOf } from "../../src/engines/disk/place.ts";
 import { handClock } from "../support/clock.ts";
+import { demand } from "../support/http.ts";
+import { Guest } from "../support/presence.ts";
+import { startServer } from "../support/start-server.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
 
 /* Processes of one machine on one directory: here the owner and its workers are logs of one process, each with its end of a real socket. */
+
+const ALERT = { limits: { heartbeatSeconds: 1 } };
 
 let directory: string;
 const opened = new Set<Log>();
@@ -205,6 +210,39 @@ describe("Workers of a directory", () => {
     expect(heard[0]).toEqual([{ channel: "a", body: "from a" }]);
     expect(heard[1]).toEqual([{ channel: "a", body: "from the owner" }]);
     expect(heard[3]).toEqual([]);
+  });
+
+  test("[D9] whoever is on one worker is seen on the other, each join, update and leave is told once, and a new owner alters nothing", async () => {
+    const first = await open(diskOwner(directory));
+    const nodes = [await startServer(() => diskWorker(directory), ALERT), await startServer(() => diskWorker(directory), ALERT)];
+    const guests: Guest[] = [];
+    const guest = (node: number, data: string, over: "sse" | "websocket") => {
+      guests.push(new Guest({ url: nodes[node]!.url, over, data }));
+      return guests.at(-1)!;
+    };
+    try {
+      const ada = guest(0, "ada", "websocket");
+      await ada.seen("ada");
+      const eve = guest(1, "eve", "sse");
+      await ada.seen("ada", "eve");
+      await eve.seen("ada", "eve");
+      await close(first);
+      await open(diskOwner(directory));
+      const isReady = ({ url }: { url: string }) =>
+        demand(`${url}/readyz`).then(
+          () => true,
+          () => false,
+        );
+      await until("both hear again", async () => (await Promise.all(nodes.map(isReady))).every(Boolean));
+      await eve.here.update("eve!");
+      await ada.seen("ada", "eve!");
+      await eve.here.leave();
+      await ada.seen("ada");
+      expect(ada.told).toEqual(['join "ada"', 'join "eve"', 'update "eve!"', 'leave "eve!"']);
+    } finally {
+      for (const one of guests) one.close();
+      for (const node of nodes) await node.dispose();
+    }
   });
 
   test("[D7] a worker that takes nothing is kept no signals beyond a bound, and each channel with news is named to it once", async () => {
