@@ -63,12 +63,10 @@ export class KeptProcess {
         onReady();
       }
     });
-    // a send to one that has just died: its exit tells
-    child.on("error", () => {});
-    child.once("exit", (code, signal) => {
+    const onEnd = (how: string) => {
       this.#child = null;
       if (this.#isStopping) return;
-      const why = sentence ?? `${this.#options.name} ended with ${signal ?? `code ${code}`}.`;
+      const why = sentence ?? `${this.#options.name} ${how}.`;
       if (onFirstLoss !== null && readyAt === null) {
         onFirstLoss(new Error(why));
         return;
@@ -77,6 +75,11 @@ export class KeptProcess {
       this.#options.onLoss(why);
       const pauseMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** this.#failures++);
       this.#retry = setTimeout(() => this.#start(() => {}, null), pauseMs);
+    };
+    child.once("exit", (code, signal) => onEnd(`ended with ${signal ?? `code ${code}`}`));
+    child.on("error", (error) => {
+      // else it was sent something when it had just died, and its exit tells
+      if (child.pid === undefined) onEnd(`could not be started: ${error.message}`);
     });
   }
 }
