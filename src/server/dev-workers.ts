@@ -55,9 +55,7 @@ export async function startDevWorkers(options: DevWorkersOptions, workers: numbe
   };
   try {
     if (engine === undefined) await begin("The process that writes", () => fork(CHILD, [child("owner", "The process that writes", true)]));
-    // the first alone, so that a port that is taken is told once
-    await worker(1);
-    await Promise.all(Array.from({ length: workers - 1 }, (_, index) => worker(index + 2)));
+    await Promise.all(Array.from({ length: workers }, (_, index) => worker(index + 1)));
   } catch (error) {
     await close();
     throw error;

@@ -31,7 +31,8 @@ import { until } from "../support/until.ts";
 
 /* Processes of one machine on one directory: here the owner and its workers are logs of one process, each with its end of a real socket. */
 
-const ALERT = { limits: { heartbeatSeconds: 1 } };
+/** On a busy machine nobody is to be taken for dead here. */
+const PATIENT = { limits: { heartbeatSeconds: 10 } };
 
 let directory: string;
 const opened = new Set<Log>();
@@ -214,7 +215,7 @@ describe("Workers of a directory", () => {
 
   test("[D9] whoever is on one worker is seen on the other, each join, update and leave is told once, and a new owner alters nothing", async () => {
     const first = await open(diskOwner(directory));
-    const nodes = [await startServer(() => diskWorker(directory), ALERT), await startServer(() => diskWorker(directory), ALERT)];
+    const nodes = [await startServer(() => diskWorker(directory), PATIENT), await startServer(() => diskWorker(directory), PATIENT)];
     const guests: Guest[] = [];
     const guest = (node: number, data: string, over: "sse" | "websocket") => {
       guests.push(new Guest({ url: nodes[node]!.url, over, data }));
