@@ -6,6 +6,8 @@ import { fileURLToPath } from "node:url";
 /** The server has the first core to itself; the load client and this program share the second. */
 export const SERVER_CORE = 0;
 export const CLIENT_CORE = 1;
+/** Where several processes are the server, neither has one to itself. */
+export const BOTH_CORES = "0,1";
 
 const here = (file) => fileURLToPath(new URL(file, import.meta.url));
 const living = new Set();
@@ -82,8 +84,8 @@ export async function readOf(file, { core = SERVER_CORE, env = {}, words = [], s
  * Starts one of the servers beside this file and waits until it says that it is ready. `told(n)` gives the nth thing that it then tells
  * about itself (see report.js), or undefined if it is too busy to.
  */
-export async function serve(file, env = {}, nodeFlags = []) {
-  const child = start(SERVER_CORE, process.execPath, [...nodeFlags, here(file)], { env: { ...process.env, ...env } });
+export async function serve(file, env = {}, nodeFlags = [], core = SERVER_CORE) {
+  const child = start(core, process.execPath, [...nodeFlags, here(file)], { env: { ...process.env, ...env } });
   const lines = [];
   let complaint = "";
   createInterface({ input: child.stdout }).on("line", (line) => lines.push(line));

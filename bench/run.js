@@ -10,6 +10,7 @@ import { latency } from "./cases/latency.js";
 import { oneMessage } from "./cases/one-message.js";
 import { oneStep } from "./cases/one-step.js";
 import { slowReader } from "./cases/slow-reader.js";
+import { workers } from "./cases/workers.js";
 import { pinSelf } from "./child.js";
 import { cacheDirectory, compile } from "./client.js";
 import { commit, machine } from "./machine.js";
@@ -22,6 +23,7 @@ const BENCHES = {
   "slow-reader": { "slow-reader": slowReader },
   latency: { latency },
   redis: { "one-step": oneStep, "beside-socket-io": besideSocketIo },
+  workers: { workers },
 };
 
 const USAGE = `npm run bench -- <${Object.keys(BENCHES).join(" | ")}> [options]
@@ -32,8 +34,8 @@ const USAGE = `npm run bench -- <${Object.keys(BENCHES).join(" | ")}> [options]
   --rounds <n>       rounds; ratios are taken inside a round (3)
   --seconds <s>      length of a measured window (4)
   --quick            one round of 1 s: does everything run? Its figures mean nothing
-  --against-itself   the prototype in the product's place: every ratio must be about 1; not of redis
-  --profile          where the product spends its time; its figures mean nothing; not of redis
+  --against-itself   the prototype in the product's place: every ratio must be about 1; not of redis, workers
+  --profile          where the product spends its time; its figures mean nothing; not of redis, workers
 
 Exit code: 0 every demand met, 1 a demand failed, 2 it could not be measured.`;
 
@@ -59,8 +61,8 @@ function options() {
   const rounds = Number(values.rounds ?? (quick ? 1 : 3));
   const seconds = Number(values.seconds ?? (quick ? 1 : 4));
   const known = !isByCase(name) || only === undefined || only in cases;
-  // the load on Redis has no prototype, and its programs are not profiled
-  const isAsked = name !== "redis" || !(profile || againstItself);
+  // their load has no prototype, and their programs are not profiled
+  const isAsked = (name !== "redis" && name !== "workers") || !(profile || againstItself);
   if (values.help || !cases || !known || !isAsked || !(rounds >= 1) || !(seconds > 0)) {
     console.error(USAGE);
     process.exit(values.help ? 0 : 2);
@@ -120,8 +122,8 @@ function write(given, reports) {
 async function main() {
   const given = options();
   mkdirSync(cacheDirectory, { recursive: true });
-  // what is published to Redis, and through it, has load clients of its own
-  if (given.name !== "redis") compile();
+  // what is published to Redis and through it, and to workers, has load clients of its own
+  if (given.name !== "redis" && given.name !== "workers") compile();
   // Before this program is pinned: then it sees one core only.
   Object.assign(given, { machine: machine(cacheDirectory), commit: commit(), say });
   pinSelf();

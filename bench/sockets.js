@@ -2,7 +2,7 @@
 // first of them. It speaks to Throughline and to Socket.IO (Engine.IO 4 over WebSocket), and does all but the words alike. Each payload
 // carries its number and the time at which it was due to be sent, so that loss, doubles, disorder and latency are known for each delivery.
 //
-//   node sockets.js '{"dialect", "ports", "readers", "rate", "bytes", "warmUp", "seconds", "drain", "nodes": [pid], "redis": pid}'
+//   node sockets.js '{"dialect", "ports", "readers", "rate", "bytes", "warmUp", "seconds", "drain", "nodes": [pid], "redis": pid or nothing}'
 //
 // It begins with number 0, again and again until every reader has had one: then all of them hear what the publisher says. These count for
 // nothing. What is published in the window is measured, whenever it comes; what is published before it counts for loss and order too.
@@ -154,7 +154,7 @@ const look = () => ({
   at: now(),
   core: coreSeconds(SERVER_CORE),
   nodes: cpuSeconds(nodes),
-  redis: cpuSeconds([redis]),
+  redis: cpuSeconds(redis === undefined ? [] : [redis]),
   own: cpuSeconds([process.pid]),
   sent,
   ...found,

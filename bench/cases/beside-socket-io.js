@@ -1,6 +1,7 @@
 import { CLIENT_CORE, readOf, serve } from "../child.js";
 import { nothingLost } from "../demand.js";
-import { faults, field, of, ratio, spread, spreadText, text } from "../figures.js";
+import { field, of, ratio, spread, spreadText, text } from "../figures.js";
+import { climb } from "../ladder.js";
 import { rounds } from "../measure.js";
 import { serveRedis } from "../redis.js";
 import { installRivals } from "../rival.js";
@@ -8,7 +9,6 @@ import { installRivals } from "../rival.js";
 const READERS = 200;
 const RATE = 100;
 const LADDER = [100, 200, 300, 400, 500, 600, 700, 800, 1000, 1200, 1400, 1700, 2000, 2500, 3000, 4000, 5000];
-const P99_MS = 100;
 
 const KINDS = [
   { kind: "Throughline", dialect: "throughline", program: "server.js", env: { ENGINE: "redis" } },
@@ -42,32 +42,6 @@ async function stage({ dialect, program, env, nodes }) {
   return { load, stop };
 }
 
-const holds = (row) => faults([row]).length === 0 && row.delivered_s >= 0.985 * row.rate * row.readers && row.p99_ms < P99_MS;
-
-/** Climbs the ladder. A step that fails is tried once more on a fresh stage, since a burst of other work on the machine fails it too. */
-async function climb(subject, { seconds, probesMax }) {
-  const steps = [];
-  let best;
-  let on = await stage(subject);
-  try {
-    for (const rate of LADDER.slice(0, probesMax)) {
-      for (let tries = 0; tries < 2 && best?.rate !== rate; tries++) {
-        if (tries > 0) {
-          await on.stop();
-          on = await stage(subject);
-        }
-        const row = await on.load(rate, seconds, 0.6);
-        steps.push(row);
-        if (holds(row)) best = row;
-      }
-      if (best?.rate !== rate) break;
-    }
-  } finally {
-    await on.stop();
-  }
-  return { held: best?.rate ?? 0, best, steps };
-}
-
 async function measure(subject, { seconds, quick }) {
   const on = await stage(subject);
   let row;
@@ -76,7 +50,9 @@ async function measure(subject, { seconds, quick }) {
   } finally {
     await on.stop();
   }
-  const { held, best, steps } = await climb(subject, { seconds: Math.max(1, seconds / 2), probesMax: quick ? 1 : LADDER.length });
+  const { held, best, steps } = await climb(() => stage(subject), {
+    ...{ readers: READERS, ladder: quick ? LADDER.slice(0, 1) : LADDER, seconds: Math.max(1, seconds / 2) },
+  });
   return { subject: subject.name, ...row, held, held_row: best, steps };
 }
 

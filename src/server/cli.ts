@@ -17,6 +17,9 @@ import { who } from "./who.ts";
 const FAILED = 1;
 const NOT_UNDERSTOOD = 2;
 
+/** More than any machine has use for; each holds one of the 126 places that LMDB has for readers. */
+const WORKERS_MAX = 64;
+
 const DATA = ["-d, --data <directory>", "where messages are stored", "./data"] as const;
 
 /** The command line. Sets the exit code; a process that has nothing left to do then ends. */
@@ -52,13 +55,18 @@ async function execute(words: readonly string[]): Promise<number> {
         "store messages in a broker that other servers use too: redis://host:port or nats://host:port",
       ).conflicts(["memory", "data"]),
     )
+    .addOption(
+      new Option("--workers <number>", "processes that serve clients, with one port and one log (default: this one serves)")
+        .argParser(wholeNumber(1, WORKERS_MAX))
+        .conflicts("memory"),
+    )
     .option("--retain-count <number>", "messages to keep of a channel", wholeNumber(1))
     .option("--retain-bytes <number>", "bytes to keep of a channel", wholeNumber(1))
     .option("--retain-seconds <number>", "how long to keep messages", wholeNumber(1))
     .action(async (options) => {
       const command = commandName(process.argv[1], process.cwd());
-      const { port, data, memory, engine } = options;
-      code = await dev({ port, data, memory, engine, retain: retentionOf(options), command }, print, tell);
+      const { port, data, memory, engine, workers } = options;
+      code = await dev({ port, data, memory, engine, workers, retain: retentionOf(options), command }, print, tell);
     });
 
   remote(program.command("pub <channel>"))

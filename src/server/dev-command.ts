@@ -1,40 +1,33 @@
 import { resolve } from "node:path";
-import type { Log, Retention } from "../core/log.ts";
+import type { Log } from "../core/log.ts";
 import { disk } from "../engines/disk/disk.ts";
 import { memory } from "../engines/memory/memory.ts";
-import { LIMITS } from "../protocol/limits.ts";
 import { openBroker, plain } from "./broker.ts";
-import { type DevServer, FEED_CHANNEL, startDev } from "./dev.ts";
+import { type DevServer, DISK_LIMITS, startDev } from "./dev.ts";
+import { type DevWorkersOptions, startDevWorkers } from "./dev-workers.ts";
 import { DEFAULT_URL } from "./remote.ts";
+import { FEED_CHANNEL } from "./samples.ts";
+import { stop, untilSignal } from "./stop.ts";
 
-export interface DevCommandOptions {
-  readonly port: number;
-  readonly data: string;
+export interface DevCommandOptions extends DevWorkersOptions {
   readonly memory?: boolean | undefined;
-  /** The URL of a broker, instead of the directory. */
-  readonly engine?: string | undefined;
-  readonly retain: Partial<Retention>;
-  readonly command: string;
+  /** So many processes serve clients; undefined: this one, which owns the log too. */
+  readonly workers?: number | undefined;
 }
-
-/** A stop that takes longer is cut short. */
-const STOP_MS = 5_000;
-/** A log that is piped in gives each line a key, for a day: on a developer's disk there is room for more of them. */
-const DISK_KEYS_MAX = 10 * LIMITS.keysMax;
 
 /** Runs the server until a signal ends it. Gives the exit code. Throws what keeps it from starting, with what to do. */
 export async function dev(options: DevCommandOptions, print: (text: string) => void, tell: (sentence: string) => void): Promise<number> {
-  const server = await startDev({
-    port: options.port,
-    engine: await engineOf(options),
-    retain: options.retain,
-    command: options.command,
-    warn: tell,
-    ...(options.memory || options.engine !== undefined ? {} : { limits: { keysMax: DISK_KEYS_MAX } }),
-  });
-  print(welcome(server, options));
+  const { workers } = options;
+  const running = workers === undefined ? await startOne(options, tell) : await startDevWorkers(options, workers, tell);
+  print(welcome(running.url, options));
   await untilSignal();
-  return stop(server, tell);
+  return stop(running, tell);
+}
+
+async function startOne(options: DevCommandOptions, warn: (sentence: string) => void): Promise<DevServer> {
+  const { port, retain, command, memory: isInMemory, engine } = options;
+  const limits = isInMemory || engine !== undefined ? {} : DISK_LIMITS;
+  return startDev({ port, engine: await engineOf(options), retain, command, warn, limits });
 }
 
 async function engineOf({ engine, memory: isInMemory, data }: DevCommandOptions): Promise<Log> {
@@ -42,7 +35,7 @@ async function engineOf({ engine, memory: isInMemory, data }: DevCommandOptions)
   return isInMemory ? memory() : disk(data);
 }
 
-function welcome({ url }: DevServer, { command, data, engine, memory }: DevCommandOptions): string {
+function welcome(url: string, { command, data, engine, memory, workers }: DevCommandOptions): string {
   const at = url === DEFAULT_URL ? "" : ` --url ${url}`;
   const place = engine !== undefined ? plain(engine) : memory ? "in memory: gone when this stops" : resolve(data);
   return [
@@ -52,29 +45,9 @@ function welcome({ url }: DevServer, { command, data, engine, memory }: DevComma
     `  Read      curl -N ${url}/channels/${FEED_CHANNEL}`,
     `  Publish   echo hello | ${command} pub ${FEED_CHANNEL}${at}`,
     `  Messages  ${place}`,
+    ...(workers === undefined ? [] : [`  Workers   ${workers}`]),
     "",
     "  For this machine only. Ctrl-C stops it.",
     "",
   ].join("\n");
-}
-
-function untilSignal(): Promise<void> {
-  return new Promise((done) => {
-    process.once("SIGINT", () => done());
-    process.once("SIGTERM", () => done());
-  });
-}
-
-/** Within a bound; a second signal is now. */
-async function stop(server: DevServer, tell: (sentence: string) => void): Promise<number> {
-  const now = (): never => process.exit(1);
-  process.on("SIGINT", now);
-  process.on("SIGTERM", now);
-  const late = setTimeout(() => {
-    tell(`Not everything could be closed within ${STOP_MS / 1_000} s. What was acknowledged is stored.`);
-    process.exit(1);
-  }, STOP_MS);
-  await server.close();
-  clearTimeout(late);
-  return 0;
 }

@@ -3,9 +3,10 @@ import { refuse } from "../adapters/node-socket.ts";
 import { type Throughline, type ThroughlineOptions, throughline } from "../adapters/throughline.ts";
 import type { Retention } from "../core/log.ts";
 import { ThroughlineError } from "../protocol/error.ts";
+import { LIMITS, type Limits } from "../protocol/limits.ts";
 import { type Listening, listenOnLoopback } from "./loopback.ts";
-import { type MachineSample, sampleMachine } from "./machine.ts";
 import { loadPage } from "./page-files.ts";
+import { FEED_CHANNEL, MACHINE_CHANNEL, publishSamples } from "./samples.ts";
 
 export interface DevOptions extends Pick<ThroughlineOptions, "engine" | "limits" | "warn"> {
   /** Default: 4400. 0 takes any that is free. */
@@ -14,6 +15,10 @@ export interface DevOptions extends Pick<ThroughlineOptions, "engine" | "limits"
   readonly retain?: Partial<Retention>;
   /** How the command line is called here, for the lines that the page shows. Default: `npx throughline`. */
   readonly command?: string;
+  /** Whether this server samples the machine, once a second, for the page. One of several that share a log does. Default: true. */
+  readonly samples?: boolean;
+  /** False in a worker of `node:cluster`, which shares the port with the others. Default: true. */
+  readonly exclusive?: boolean;
 }
 
 /** A standalone server on this machine, for this machine only. */
@@ -27,10 +32,9 @@ export interface DevServer extends AsyncDisposable {
 }
 
 export const DEV_PORT = 4400;
+/** A log that is piped in gives each line a key, for a day: on a developer's disk there is room for more of them. */
+export const DISK_LIMITS: Partial<Limits> = { keysMax: 10 * LIMITS.keysMax };
 
-/** The page reads these: how the machine fares, once a second, as data and as a line of text. */
-export const MACHINE_CHANNEL = "machine/stats";
-export const FEED_CHANNEL = "demo/feed";
 /** They never stop growing by themselves, so that an hour and a day of them are kept, whatever else is. */
 const OWN_RETENTION: Readonly<Record<string, Partial<Retention>>> = {
   [MACHINE_CHANNEL]: { secondsMax: 60 * 60 },
@@ -44,12 +48,12 @@ const OWN_RETENTION: Readonly<Record<string, Partial<Retention>>> = {
  * @example const server = await startDev({ port: 0, engine: disk("./data") });
  */
 export async function startDev(options: DevOptions = {}): Promise<DevServer> {
-  const { port = DEV_PORT, retain, command = "npx throughline", ...rest } = options;
-  const tl = throughline({ ...rest, loopbackOnly: true, retain: (channel) => ({ ...retain, ...OWN_RETENTION[channel] }) });
+  const { port = DEV_PORT, retain, command = "npx throughline", samples = true, exclusive = true, ...rest } = options;
+  const tl = throughline({ ...rest, loopbackOnly: true, retain: devRetention(retain) });
   const servePage = loadPage(command);
   const serve = handler(tl);
   const listening = await listenOnLoopback(
-    port,
+    { port, exclusive },
     (req, res) => servePage(req, res) || serve(req, res),
     (req, socket, head) => {
       if (upgrade(tl, req, socket, head)) return;
@@ -64,20 +68,24 @@ export async function startDev(options: DevOptions = {}): Promise<DevServer> {
     await listening.end();
     throw error;
   }
-  return new Dev(tl, listening);
+  return new Dev(tl, listening, samples ? publishSamples(tl) : () => {});
+}
+
+/** How much is kept of a channel of such a server. */
+export function devRetention(retain: Partial<Retention> | undefined): (channel: string) => Partial<Retention> {
+  return (channel) => ({ ...retain, ...OWN_RETENTION[channel] });
 }
 
 class Dev implements DevServer {
   readonly tl: Throughline;
   readonly #listening: Listening;
   readonly #endSampling: () => void;
-  #publishing = false;
   #closing: Promise<void> | null = null;
 
-  constructor(tl: Throughline, listening: Listening) {
+  constructor(tl: Throughline, listening: Listening, endSampling: () => void) {
     this.tl = tl;
     this.#listening = listening;
-    this.#endSampling = sampleMachine((sample) => void this.#publish(sample));
+    this.#endSampling = endSampling;
   }
 
   get port(): number {
@@ -103,31 +111,4 @@ class Dev implements DevServer {
     await this.tl.close();
     await this.#listening.end();
   }
-
-  /** A log that is slow, or full, gets no second sample while it has the first. */
-  async #publish(sample: MachineSample): Promise<void> {
-    if (this.#publishing || this.#closing !== null) return;
-    this.#publishing = true;
-    try {
-      await Promise.all([
-        this.tl.channel(MACHINE_CHANNEL).publish("sample", sample),
-        this.tl.channel(FEED_CHANNEL).publish("message", sentenceOf(sample), { text: true }),
-      ]);
-    } catch {
-      // the engine's own warnings tell; the plots show a hole
-    } finally {
-      this.#publishing = false;
-    }
-  }
-}
-
-function sentenceOf({ cpu, memory, network }: MachineSample): string {
-  const percent = (share: number) => `${(share * 100).toFixed(0)} %`;
-  const parts = [`cpu ${percent(cpu.total)}`, `memory ${percent(memory.used / memory.total)}`];
-  if (network !== null) parts.push(`in ${kilobytes(network.received)}`, `out ${kilobytes(network.sent)}`);
-  return parts.join("  ");
-}
-
-function kilobytes(bytesPerSecond: number): string {
-  return `${(bytesPerSecond / 1_000).toFixed(0)} kB/s`;
 }

@@ -13,6 +13,13 @@ const GOODBYE_MS = 1_000;
 
 export type UpgradeListener = (req: import("node:http").IncomingMessage, socket: Duplex, head: Buffer) => void;
 
+export interface Port {
+  /** 0 takes any that is free. */
+  readonly port: number;
+  /** False shares it with the other workers of `node:cluster`. */
+  readonly exclusive: boolean;
+}
+
 export interface Listening {
   readonly port: number;
   /** Takes no more connections. */
@@ -25,7 +32,11 @@ export interface Listening {
  * Listens on the loopback interface, and nothing else: on 127.0.0.1, and where the machine has it on ::1, since `localhost` may mean either.
  * Throws with what to do if the port is taken. Port 0 takes any that is free.
  */
-export async function listenOnLoopback(port: number, onRequest: RequestListener, onUpgrade: UpgradeListener): Promise<Listening> {
+export async function listenOnLoopback(
+  { port, exclusive }: Port,
+  onRequest: RequestListener,
+  onUpgrade: UpgradeListener,
+): Promise<Listening> {
   const sockets = new Set<Socket>();
   const make = (): Server => {
     const server = createServer(
@@ -42,13 +53,13 @@ export async function listenOnLoopback(port: number, onRequest: RequestListener,
   };
 
   const first = make();
-  await listen(first, "127.0.0.1", port);
+  await listen(first, { host: "127.0.0.1", port, exclusive });
   const address = first.address();
   const chosen = typeof address === "object" && address !== null ? address.port : port;
   const servers = [first];
   const second = make();
   try {
-    await listen(second, "::1", chosen);
+    await listen(second, { host: "::1", port: chosen, exclusive });
     servers.push(second);
   } catch (error) {
     // No IPv6 here; or another program has that port of it, which matters only if this one was asked for.
@@ -74,10 +85,10 @@ export async function listenOnLoopback(port: number, onRequest: RequestListener,
   };
 }
 
-function listen(server: Server, host: string, port: number): Promise<void> {
+function listen(server: Server, address: Port & { readonly host: string }): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => reject(explain(error, host, port)));
-    server.listen({ host, port, exclusive: true }, resolve);
+    server.once("error", (error: NodeJS.ErrnoException) => reject(explain(error, address.host, address.port)));
+    server.listen(address, resolve);
   });
 }
 

@@ -12,6 +12,7 @@ import { redis } from "../../src/redis.ts";
 import { handClock, seededRandom } from "../support/clock.ts";
 import { sharedNats, stopSharedNats } from "../support/nats-server.ts";
 import { LIBRARIES, SYNCED, sharedRedis, stopSharedRedis } from "../support/redis-server.ts";
+import { workerWithOwner } from "../support/worker-log.ts";
 import { LogModel } from "./log-model.ts";
 
 const RETENTION = { countMax: 6, bytesMax: 200, secondsMax: 100 };
@@ -55,6 +56,14 @@ test.each([
     make() {
       const directory = mkdtempSync(join(tmpdir(), "throughline-model-"));
       return { log: () => disk(directory), reopens: true, dispose: () => rmSync(directory, { recursive: true }) };
+    },
+  },
+  {
+    name: "a worker of disk",
+    runs: 20,
+    make() {
+      const directory = mkdtempSync(join(tmpdir(), "throughline-model-"));
+      return { log: () => workerWithOwner(directory), reopens: true, dispose: () => rmSync(directory, { recursive: true }) };
     },
   },
   {

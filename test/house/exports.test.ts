@@ -194,6 +194,8 @@ describe("The public names", () => {
     expect(await publicNames("disk")).toMatchInlineSnapshot(`
       "
       disk
+      diskOwner
+      diskWorker
       "
     `);
   });

@@ -65,6 +65,10 @@ export class Program {
     running.add(this);
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   get stdin(): NodeJS.WritableStream {
     return this.#child.stdin;
   }

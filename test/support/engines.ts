@@ -8,6 +8,7 @@ import { nats } from "../../src/nats.ts";
 import { redis } from "../../src/redis.ts";
 import { sharedNats, stopSharedNats } from "./nats-server.ts";
 import { LIBRARIES, sharedRedis, stopSharedRedis } from "./redis-server.ts";
+import { workerWithOwner } from "./worker-log.ts";
 
 export interface EnginePowers {
   /** What was stored is there after a stop and a start. */
@@ -48,6 +49,15 @@ export const ENGINES: readonly Engine[] = [
     create() {
       const directory = mkdtempSync(join(tmpdir(), "throughline-spec-"));
       return { engine: () => disk(directory), dispose: () => rmSync(directory, { recursive: true, force: true }) };
+    },
+  },
+  {
+    name: "disk, by a worker",
+    level: "disk",
+    powers: { restart: true, forgets: false },
+    create() {
+      const directory = mkdtempSync(join(tmpdir(), "throughline-spec-"));
+      return { engine: () => workerWithOwner(directory), dispose: () => rmSync(directory, { recursive: true, force: true }) };
     },
   },
   {

@@ -18,7 +18,7 @@ export const DISK_RETENTION: Retention = { countMax: 1_000_000, bytesMax: 256 * 
 const NAME_BYTES_MAX = 1_900;
 
 /** What one draft costs beyond its data: heads, keys, the tree. For the bounds of the queue. */
-const DRAFT_BYTES = 200;
+export const DRAFT_BYTES = 200;
 
 /**
  * Channels that survive a crash and a power cut, in a directory of this machine: an ack says `disk`, and comes after fdatasync. One process owns the directory.
@@ -36,7 +36,7 @@ interface Opened {
   readonly sweeper: Sweeper;
 }
 
-class DiskEngine implements Log {
+export class DiskEngine implements Log {
   readonly name = "disk";
   readonly level = "disk";
   readonly retention: Retention;
@@ -124,7 +124,7 @@ function mediumOf(directory: string): Medium {
   };
 }
 
-function checkName(channel: string): void {
+export function checkName(channel: string): void {
   if (channel !== "" && Buffer.byteLength(channel) <= NAME_BYTES_MAX) return;
   throw new ThroughlineError("bad_channel", `The disk engine takes channel names of 1 to ${NAME_BYTES_MAX} bytes.`);
 }

@@ -23,6 +23,9 @@ interface Holder {
   readonly released?: true;
 }
 
+/** Somebody else owns the directory now. */
+export class InUse extends ThroughlineError {}
+
 export interface Owner {
   release(): void;
 }
@@ -96,7 +99,7 @@ async function refuseIfHeld(directory: string, generation: number): Promise<void
   const holder = await holderOf(directory, generation);
   if (holder === null) return;
   const who = holder.pid === process.pid && holder.space === SPACE ? "this process" : `process ${holder.pid} on ${holder.host}`;
-  throw new ThroughlineError(
+  throw new InUse(
     "internal",
     `${directory} is in use by ${who}, and only one process may write to it. Stop that one, or give this one a directory of its own.`,
   );

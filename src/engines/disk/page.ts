@@ -6,7 +6,14 @@ import { headOf } from "./stand.ts";
 import { entryOf, markOf, readStand } from "./tables.ts";
 
 /** Entries after an offset, and the head of the same moment: no await stands between, so LMDB answers from one snapshot. */
-export function readPage(store: Store, channel: string, after: number, limit: PageLimit, retention: Retention, nowMs: number): Page {
+export function readPage(
+  store: Pick<Store, "get">,
+  channel: string,
+  after: number,
+  limit: PageLimit,
+  retention: Retention,
+  nowMs: number,
+): Page {
   const stand = readStand(store, channel);
   if (stand === null) return { head: null, entries: [] };
   const mark = (offset: number) => markOf(store, channel, stand.id, offset);

@@ -27,7 +27,7 @@ export function readStand(store: Pick<Store, "get">, channel: string): Stand | n
   return value === undefined ? null : readJson<Stand>(key, value, `The head of channel ${JSON.stringify(channel)}`);
 }
 
-export function markOf(store: Store, channel: string, id: number, offset: number): EntryMark {
+export function markOf(store: Pick<Store, "get">, channel: string, id: number, offset: number): EntryMark {
   const key = offsetKey(id, offset);
   const value = store.get("entries", key);
   const mark = value === undefined ? null : readMark(key, value);
@@ -35,7 +35,7 @@ export function markOf(store: Store, channel: string, id: number, offset: number
   return mark;
 }
 
-export function entryOf(store: Store, channel: string, id: number, offset: number): Entry {
+export function entryOf(store: Pick<Store, "get">, channel: string, id: number, offset: number): Entry {
   const key = offsetKey(id, offset);
   const value = store.get("entries", key);
   const entry = value === undefined ? null : readEntry(key, value, offset);

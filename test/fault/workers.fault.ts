@@ -1,0 +1,155 @@
+import { expect, test } from "vitest";
+import { childrenOf, type Role } from "../support/children.ts";
+import { need } from "../support/need.ts";
+import { until } from "../support/until.ts";
+import { Ground, pass, type ServeOptions } from "./ground.ts";
+import { judge } from "./judge.ts";
+import { type Faults, suffer } from "./node-faults.ts";
+
+/** How often each fault is injected: `THROUGHLINE_WORKER_FAULTS=20` for a night. */
+const TIMES = Number(process.env["THROUGHLINE_WORKER_FAULTS"] ?? 1);
+const WORKERS = 2;
+const WORDS = ["--workers", String(WORKERS)];
+/** Long beside a commit, so that most kills fall into it. */
+const META_PAGE_MS = 20;
+const META_KILLS = 10 * TIMES;
+
+test(`[D1] [D2] [D3] [D4] [D5] [D10] ${WORKERS} workers on one log, each fault of their processes ${TIMES} times: one order, nothing acknowledged lost, nothing twice, nobody told of a gap`, {
+  timeout: 120_000 + TIMES * 120_000,
+}, async () => {
+  const ground = new Ground();
+  await serve(ground);
+  await ground.gather({ naive: 2, publishers: 8, readers: { sse: 4, websocket: 4, "long-poll": 2 } });
+  await ground.progress(50);
+  const faults = workerFaults(ground);
+  await suffer(ground, faults, TIMES);
+  await ground.calm();
+  expect(ground.gaps).toEqual([]);
+  judge(ground, {
+    row: "P8",
+    what: `dev --workers ${WORKERS}, each of these ${TIMES} times: ${Object.keys(faults).join(", ")}.`,
+    kinds: Object.keys(faults).length,
+    gaps: 0,
+  });
+});
+
+test("[D4] the process that writes, killed again and again as it is about to sync for the n-th time, loses nothing that was acknowledged", {
+  timeout: 180_000,
+}, async () => {
+  const ground = new Ground();
+  await serve(ground);
+  await ground.gather({ naive: 2 });
+  for (const nth of [2, 5, 11, 23]) {
+    await ground.stop("SIGKILL");
+    const inject = ["-e", "trace=fdatasync", "-e", `inject=fdatasync:signal=SIGKILL:when=${nth}`];
+    const under = [need("strace"), "-D", "-f", "-qq", "-o", "/dev/null", ...inject];
+    // one thread that syncs, so that its calls are counted in one row
+    await serve(ground, { under, env: { UV_THREADPOOL_SIZE: "1" } });
+    ground.fault("kills of the owner", "start");
+    await kills(ground, 3 * TIMES);
+    ground.fault("kills of the owner", "stop");
+  }
+  await ground.stop("SIGKILL");
+  await serve(ground);
+  await ground.calm();
+  judge(ground, { row: "P8", what: "Of dev --workers 2 the owner of the log is killed at its n-th fdatasync, and the next at its own." });
+});
+
+test(`[D4] [D5] the process that writes, killed ${META_KILLS} times while it puts a commit in its place, leaves no commit that the next one does not know`, {
+  timeout: 60_000 + META_KILLS * 5_000,
+}, async () => {
+  const ground = new Ground();
+  // the page is written, and whoever wrote it dies before it has said so to those who read
+  const inject = ["-e", "trace=pwrite64", "-e", `inject=pwrite64:delay_exit=${META_PAGE_MS * 1_000}`];
+  const under = [need("strace"), "-D", "-f", "-qq", "-o", "/dev/null", ...inject];
+  await serve(ground, { under });
+  await ground.gather({ naive: 2 });
+  for (let count = 0; count < META_KILLS; count++) {
+    await ground.progress(10 + Math.floor(ground.random.fraction() * 20));
+    ground.fault("kill of the owner", "start");
+    await kill(ground, "owner");
+    ground.fault("kill of the owner", "stop");
+  }
+  await ground.stop("SIGKILL");
+  await serve(ground);
+  await ground.calm();
+  judge(ground, {
+    row: "P8",
+    what: "Of dev --workers 2 the owner of the log is killed while the page that makes a commit stand is written.",
+  });
+});
+
+async function serve(ground: Ground, options: ServeOptions = {}): Promise<void> {
+  const isServing = await ground.serve({ ...options, words: WORDS });
+  expect(isServing, ground.err.slice(-1_000)).toBe(true);
+}
+
+function workerFaults(ground: Ground): Faults {
+  const between = (min: number, max: number) => min + ground.random.fraction() * (max - min);
+  const any = (role: Role) =>
+    childrenOf(ground.server?.pid ?? 0, role)[role === "owner" ? 0 : Math.floor(ground.random.fraction() * WORKERS)]!;
+  const still = async (role: Role, ms: number) => {
+    const pid = any(role);
+    process.kill(pid, "SIGSTOP");
+    await pass(ms);
+    process.kill(pid, "SIGCONT");
+  };
+  return {
+    "a worker is killed": () => kill(ground, "worker"),
+    "the owner of the log is killed": () => kill(ground, "owner"),
+    async "the supervisor is killed"() {
+      await ground.stop("SIGKILL");
+      await serve(ground);
+    },
+    async "all of them are killed at once"() {
+      const pids = [any("owner"), ...childrenOf(ground.server?.pid ?? 0, "worker")];
+      for (const pid of pids) process.kill(pid, "SIGKILL");
+      await ground.stop("SIGKILL");
+      await serve(ground);
+    },
+    async "all workers are killed"() {
+      for (const pid of childrenOf(ground.server?.pid ?? 0, "worker")) process.kill(pid, "SIGKILL");
+      await complete(ground);
+    },
+    async "a worker is told to end"() {
+      process.kill(any("worker"), "SIGTERM");
+      await complete(ground);
+    },
+    "a worker stands still": () => still("worker", between(200, 2_500)),
+    "the owner of the log stands still": () => still("owner", between(200, 2_500)),
+    async "all of them are told to stop, and started again"() {
+      await ground.stop("SIGTERM");
+      await serve(ground);
+    },
+    async "all clients are cut"() {
+      ground.run("ss", "-K", "state", "established", "( sport = :4400 )");
+    },
+  };
+}
+
+async function kill(ground: Ground, role: Role): Promise<void> {
+  const pids = childrenOf(ground.server?.pid ?? 0, role);
+  const pid = pids[Math.floor(ground.random.fraction() * pids.length)];
+  if (pid !== undefined) process.kill(pid, "SIGKILL");
+  await until("it is gone", () => !childrenOf(ground.server?.pid ?? 0, role).includes(pid ?? 0));
+  await complete(ground);
+}
+
+/** Every process is there again. */
+async function complete(ground: Ground): Promise<void> {
+  const count = (role: Role) => childrenOf(ground.server?.pid ?? 0, role).length;
+  await until("all processes are there", () => count("owner") === 1 && count("worker") === WORKERS, 30_000);
+}
+
+/** Waits until the owner has been another one so many times. */
+async function kills(ground: Ground, count: number): Promise<void> {
+  const seen = new Set<number>();
+  await until(
+    `${count} owners have died`,
+    () => {
+      for (const pid of childrenOf(ground.server?.pid ?? 0, "owner")) seen.add(pid);
+      return seen.size > count;
+    },
+    60_000,
+  );
+}

@@ -1,0 +1,142 @@
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { connect } from "../../src/client.ts";
+import { childrenOf } from "../support/children.ts";
+import { demand } from "../support/http.ts";
+import { RedisServer } from "../support/redis-server.ts";
+import { numbers } from "../support/story.ts";
+import { until } from "../support/until.ts";
+import { freePort, freshDirectory, Program, runProgram, startDevProgram } from "./program.ts";
+
+const TRANSPORTS = ["sse", "websocket", "long-poll"] as const;
+const READERS_EACH = 4;
+
+describe("throughline dev --workers", () => {
+  test("[D1] [D2] readers over every transport and on both workers see one order of what is published to either, and signals reach them all", async () => {
+    const port = await freePort();
+    const url = `http://127.0.0.1:${port}`;
+    const program = await startDevProgram(port, freshDirectory(), "--workers", "2");
+    expect(program.out).toContain("Workers   2\n");
+    const clients = TRANSPORTS.flatMap((transport) => numbers(READERS_EACH).map(() => connect(url, { transport })));
+    const read = clients.map(() => [] as unknown[]);
+    const signals = clients.map(() => new Set<unknown>());
+    try {
+      for (const [index, client] of clients.entries()) {
+        const channel = client.channel("chat/lobby");
+        channel.subscribe(({ data }) => read[index]?.push(data));
+        channel.on("signal", ({ data }) => signals[index]?.add(data));
+      }
+      for (const client of clients) await until("it is live", () => client.channel("chat/lobby").state === "live");
+      await Promise.all(numbers(60).map((n) => clients[n % clients.length]!.channel("chat/lobby").publish("message", n)));
+      await until("all have all", () => read.every((one) => one.length === 60));
+      expect(new Set(read.map((one) => one.join())).size, "orders seen").toBe(1);
+      const [sse, websocket] = [clients[0]!, clients[READERS_EACH]!];
+      await until("signals have come", async () => {
+        sse.channel("chat/lobby").signal("typing", "by sse");
+        websocket.channel("chat/lobby").signal("typing", "by websocket");
+        // a signal is not told to whoever sent it, and long-poll readers have none between two polls
+        return (
+          signals.slice(1, READERS_EACH).every((one) => one.size === 2) &&
+          signals.slice(READERS_EACH + 1, 2 * READERS_EACH).every((one) => one.size === 2)
+        );
+      });
+    } finally {
+      for (const client of clients) client.close();
+    }
+  });
+
+  test("[D5] a key is one key, whichever worker it is sent to, and there is one log of the machine, not one of each", async () => {
+    const port = await freePort();
+    const url = `http://127.0.0.1:${port}`;
+    await startDevProgram(port, freshDirectory(), "--workers", "2");
+    const send = () => demand(`${url}/channels/orders`, { method: "POST", body: { a: 1 }, headers: { "idempotency-key": "k1" } });
+    const answers = await Promise.all(numbers(6).map(send));
+    expect(new Set(answers.map(({ json }) => json.position)).size).toBe(1);
+    expect(answers.filter(({ json }) => json.duplicate !== true)).toHaveLength(1);
+    const samples = async () =>
+      (await demand(`${url}/channels/machine/stats?from=start`, { headers: { accept: "application/json" } })).json.messages;
+    await until("there are three samples", async () => (await samples()).length >= 3);
+    const [first, , third] = await samples();
+    expect(third.at - first.at).toBeGreaterThan(1_500);
+  });
+
+  test("SIGTERM says goodbye on every worker, ends with 0, and leaves no process, no socket and nothing in its way", async () => {
+    const [port, directory] = [await freePort(), freshDirectory()];
+    const program = await startDevProgram(port, directory, "--workers", "2");
+    const socket = join(directory, "data/workers/socket");
+    expect(statSync(join(directory, "data/workers")).mode & 0o777).toBe(0o700);
+    expect(statSync(socket).mode & 0o777).toBe(0o600);
+    const children = [...childrenOf(program.pid, "owner"), ...childrenOf(program.pid, "worker")];
+    expect(children).toHaveLength(3);
+    program.signal("SIGTERM");
+    expect(await program.exit()).toBe(0);
+    expect(children.filter(isRunning)).toEqual([]);
+    expect(readdirSync(join(directory, "data"))).not.toContain("workers");
+    await startDevProgram(port, directory);
+  });
+
+  test("one that is killed while its processes begin leaves none behind, and the next has its place", async () => {
+    const [port, directory] = [await freePort(), freshDirectory()];
+    const words = ["dev", "--port", String(port), "--data", join(directory, "data"), "--workers", "2"];
+    const first = new Program(words, directory);
+    await until("the owner begins", () => childrenOf(first.pid, "owner").length === 1);
+    const [owner] = childrenOf(first.pid, "owner");
+    first.signal("SIGKILL");
+    await first.exit();
+    await until("it has gone", () => !isRunning(owner!));
+    await startDevProgram(port, directory, "--workers", "2");
+  });
+
+  test("where the path of the data is too long for a socket, it stands among the system's temporary files, and goes with them", async () => {
+    const [port, directory] = [await freePort(), join(freshDirectory(), "a".repeat(100))];
+    mkdirSync(directory);
+    const program = await startDevProgram(port, directory, "--workers", "1");
+    expect(await runProgram(["pub", "a", "--url", `http://127.0.0.1:${port}`], "one\n")).toMatchObject({ code: 0 });
+    program.signal("SIGTERM");
+    expect(await program.exit()).toBe(0);
+    expect(existsSync(join(directory, "data/workers"))).toBe(false);
+  });
+
+  test("says what is wrong as it does without workers: a port that is taken, a directory in use, another version's, or no such number", async () => {
+    const [port, directory] = [await freePort(), freshDirectory()];
+    await startDevProgram(port, directory, "--workers", "1");
+    const start = (...words: string[]) => runProgram(["dev", "--workers", "2", ...words]);
+    expect(await start("--port", String(port), "--data", join(directory, "other"))).toMatchObject({
+      code: 1,
+      err: expect.stringContaining(`Port ${port} of 127.0.0.1 is in use by another program`),
+    });
+    expect(await start("--port", "0", "--data", join(directory, "data"))).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/is in use by process \d+ on .*only one process may write to it/),
+    });
+    const newer = freshDirectory();
+    writeFileSync(join(newer, "format.json"), JSON.stringify({ name: "throughline", formatVersion: 99 }));
+    expect(await start("--port", "0", "--data", newer)).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("was written by a newer Throughline"),
+    });
+    expect(await start("--memory")).toMatchObject({ code: 2 });
+    expect(await runProgram(["dev", "--workers", "0"])).toMatchObject({ code: 2 });
+  });
+
+  test("[D2] on a broker each worker is a node of its own, on any port that is free", async () => {
+    await using server = new RedisServer({ port: await freePort() });
+    const program = new Program(["dev", "--port", "0", "--engine", server.url, "--workers", "2"]);
+    await program.until(({ out }) => out.includes("Ctrl-C"));
+    const [url = ""] = /http:\S+/.exec(program.out) ?? [];
+    expect([childrenOf(program.pid, "owner").length, childrenOf(program.pid, "worker").length]).toEqual([0, 2]);
+    const subs = numbers(2).map(() => new Program(["sub", "logs/app", "--from", "start", "--url", url]));
+    expect(await runProgram(["pub", "logs/app", "--url", url], "one\ntwo\n")).toMatchObject({ code: 0 });
+    for (const sub of subs) await sub.until(({ lines }) => lines.join() === "one,two");
+  });
+});
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
