@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
+import { freeze } from "./freeze.ts";
 import { type Ground, hasEnded } from "./ground.ts";
 import { addressOf, type Broker } from "./node-faults.ts";
 
@@ -13,10 +14,15 @@ export class NatsBroker implements Broker {
   readonly name = "NATS";
   readonly port = PORT;
   readonly #ground: Ground;
+  readonly #directory: string;
+  readonly #jetstream: string;
   #child: ChildProcess | null = null;
 
-  constructor(ground: Ground) {
+  /** Its files are in the ground's own directory, unless another is named; `jetstream`: further lines of that block of its configuration. */
+  constructor(ground: Ground, { directory = ground.ledger.home, jetstream = "" } = {}) {
     this.#ground = ground;
+    this.#directory = directory;
+    this.#jetstream = jetstream;
   }
 
   static urlOf(node: number): string {
@@ -26,7 +32,8 @@ export class NatsBroker implements Broker {
   async start(): Promise<void> {
     const { home } = this.#ground.ledger;
     const config = join(home, "nats.conf");
-    writeFileSync(config, `host: "0.0.0.0"\nport: ${PORT}\njetstream { store_dir: "${join(home, "nats")}" }\n`);
+    const jetstream = `store_dir: "${join(this.#directory, "nats")}"\n${this.#jetstream}`;
+    writeFileSync(config, `host: "0.0.0.0"\nport: ${PORT}\njetstream {\n${jetstream}\n}\n`);
     const child = this.#ground.start([need("nats-server"), "-c", config]);
     this.#child = child;
     child.stdout?.resume();
@@ -49,8 +56,8 @@ export class NatsBroker implements Broker {
     await this.start();
   }
 
-  freeze(): void {
-    this.#child?.kill("SIGSTOP");
+  freeze(): Promise<void> {
+    return freeze(this.#child);
   }
 
   thaw(): void {
