@@ -28,7 +28,7 @@ const SETTINGS: readonly NatsSetting[] = [
 
 for (const setting of SETTINGS) {
   test(`[D3] [D4] ${CUTS} power cuts of a NATS ${setting.setting} take what its acks do not vouch for and nothing else, and everyone who had some is told`, {
-    timeout: 60_000 + CUTS * 20_000,
+    timeout: 120_000 + CUTS * 60_000,
   }, async () => {
     const ground = new Ground();
     const volume = new Volume(ground);

@@ -59,13 +59,13 @@ export class RedisBroker implements Broker {
     const replica = new RedisBroker(this.#ground, name, { port: SPARE_PORT, keeps: this.#keeps });
     await replica.start();
     replica.ask("replicaof", UPSTREAM, String(this.#port));
-    await replica.follows();
+    await until("the replica follows", () => replica.ask("info", "replication").includes("master_link_status:up"));
     return replica;
   }
 
-  /** Waits until it follows its master. */
-  async follows(): Promise<void> {
-    await until("the replica follows", () => this.ask("info", "replication").includes("master_link_status:up"));
+  /** Waits until its replica has found it again. */
+  async isFollowed(): Promise<void> {
+    await until("the replica follows again", () => this.ask("info", "replication").includes("state=online"));
   }
 
   /** Starts it, or starts it again with what it has kept, and returns once it answers. */
