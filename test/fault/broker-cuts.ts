@@ -61,6 +61,8 @@ export function judgeCuts(ground: Ground, row: string, broker: string, { setting
   const { counts } = judge(ground, {
     row,
     what: `The power of ${broker} is cut while messages are published, and it starts on what its disk held: ${setting}.`,
+    broker,
+    setting,
     level,
     told: ground.gaps.length,
     ...(ground.gaps.length > 0
