@@ -26,6 +26,9 @@ export interface Serving {
 export interface BrokerOptions {
   readonly waitReplicas?: number;
   readonly synced?: boolean;
+  readonly replicas?: number;
+  /** Where NATS is found, beside the URL: `127.0.3.1:4222`. */
+  readonly servers?: readonly string[];
 }
 
 const { host, port, data, broker, limits = {}, tokens = false } = JSON.parse(process.argv[2] ?? "{}") as Serving;
@@ -48,9 +51,9 @@ await tl.open();
 const server = createServer();
 attach(tl, server);
 server.listen(port, host, () => console.log("ready: Ctrl-C stops it"));
-function engineOf({ url, ...options }: NonNullable<Serving["broker"]>): Log {
+function engineOf({ url, servers = [new URL(url).host], ...options }: NonNullable<Serving["broker"]>): Log {
   if (url.startsWith("redis:")) return redis(createClient({ url }), options);
-  return nats(() => connect({ servers: new URL(url).host }), options);
+  return nats(() => connect({ servers: [...servers], timeout: 1_000 }), options);
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
