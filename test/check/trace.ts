@@ -146,7 +146,9 @@ export class Trace {
   /** What is wrong with a gap, as seen from where the reader stands; null if nothing is. */
   #lieIn({ reason, since, resumeFrom, missing }: GapEvent, resumeOffset: number): string | null {
     if (this.offset < 0) return null;
-    if (since !== null && since.slice(21) !== this.place) return `begins where it did not stand (${this.place})`;
+    // Where the reader was told no tag, the gap may know it
+    if (since !== null && since.slice(21) !== this.place && (isKnown(this.place) || Number(since.slice(21, 37)) !== this.offset))
+      return `begins where it did not stand (${this.place})`;
     const skipped = resumeOffset - this.offset;
     switch (reason) {
       case "trimmed":

@@ -8,6 +8,7 @@ import { afterEach, beforeAll } from "vitest";
 import { readPosition } from "../../src/protocol/position.ts";
 import type { FaultEvent, FinalEvent, GapEvent, HistoryEvent } from "../check/history.ts";
 import { seededRandom } from "../support/clock.ts";
+import { epochOf } from "../support/inbox.ts";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
 import type { Crowd, Said } from "./crowd-child.ts";
@@ -51,7 +52,7 @@ beforeAll(async () => {
     bundle: true,
     platform: "node",
     format: "esm",
-    external: ["lmdb", "ws"],
+    external: ["lmdb", "ws", "redis", "@nats-io/transport-node"],
   });
 });
 
@@ -90,6 +91,8 @@ export class Ground {
   #gathered = 0;
   /** Of each reader and channel: where it is. */
   readonly #places = new Map<string, string>();
+  /** Of each channel: the epoch of what was stored last. */
+  readonly #epochs = new Map<string, string>();
   /** Readers without a pipe. */
   readonly cut = new Set<string>();
   #names = 0;
@@ -285,6 +288,13 @@ export class Ground {
     await until("every reader is back", () => this.cut.size === 0, PATIENCE_MS);
   }
 
+  /** Waits until every reader has come to the epoch in which was stored last: until then a node may not have noticed that the log before it is another. */
+  async current(): Promise<void> {
+    const isCurrent = ([reader, position]: readonly [string, string]) =>
+      epochOf(position) >= (this.#epochs.get(reader.slice(reader.indexOf(" ") + 1)) ?? "");
+    await until("every reader is in the last epoch", () => [...this.#places].every(isCurrent), PATIENCE_MS);
+  }
+
   /** Something is broken now, or mended. */
   fault(kind: string, phase: FaultEvent["phase"], more: Pick<FaultEvent, "may" | "loses" | "channel"> = {}): void {
     if (phase === "start") this.injections++;
@@ -350,8 +360,11 @@ export class Ground {
 
   #hear(event: HistoryEvent): void {
     this.history.push(event);
-    if (event.type === "stored") this.acked++;
-    else if (event.type === "refused") this.refused++;
+    if (event.type === "stored") {
+      this.acked++;
+      if (!event.duplicate) this.#epochs.set(event.channel, epochOf(event.position ?? ""));
+    }
+    if (event.type === "refused") this.refused++;
     else if (event.type === "unknown") this.unknown++;
     else if (event.type === "message") this.delivered++;
     else if (event.type === "open") this.cut.delete(event.cid);

@@ -3,38 +3,86 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
+import { freeze } from "./freeze.ts";
 import { type Ground, hasEnded } from "./ground.ts";
 import { addressOf, type Broker } from "./node-faults.ts";
 
 const PORT = 4222;
+/** Of a busy machine, for what takes a moment. */
+const PATIENCE_MS = 30_000;
+
+const ROUTE_PORT = 6222;
+const HEALTH_PORT = 8222;
+export const MEMBERS = [1, 2, 3] as const;
+
+export interface NatsBrokerOptions {
+  /** Where its files are. Default: the ground's own directory. */
+  readonly directory?: string;
+  /** Further lines of that block of its configuration. */
+  readonly jetstream?: string;
+  /** One of three that agree, each at an address of its own. Default: it is alone, and at the address of each node. */
+  readonly member?: (typeof MEMBERS)[number];
+}
 
 /** A nats-server with JetStream in a ground's network. What it acknowledged is in the machine's memory at least: a kill takes nothing, a power cut may. */
 export class NatsBroker implements Broker {
   readonly name = "NATS";
   readonly port = PORT;
   readonly #ground: Ground;
+  readonly #directory: string;
+  readonly #jetstream: string;
+  readonly #member: number | null;
   #child: ChildProcess | null = null;
+  #said = "";
 
-  constructor(ground: Ground) {
+  constructor(ground: Ground, { directory = ground.ledger.home, jetstream = "", member }: NatsBrokerOptions = {}) {
     this.#ground = ground;
+    this.#directory = directory;
+    this.#jetstream = jetstream;
+    this.#member = member ?? null;
   }
 
   static urlOf(node: number): string {
     return `nats://${addressOf(node)}:${PORT}`;
   }
 
+  static hostOf(member: number): string {
+    return `127.0.3.${member}`;
+  }
+
   async start(): Promise<void> {
-    const { home } = this.#ground.ledger;
-    const config = join(home, "nats.conf");
-    writeFileSync(config, `host: "0.0.0.0"\nport: ${PORT}\njetstream { store_dir: "${join(home, "nats")}" }\n`);
+    const config = join(this.#ground.ledger.home, `nats-${this.#member ?? "alone"}.conf`);
+    const jetstream = `store_dir: "${join(this.#directory, "nats")}"\n${this.#jetstream}`;
+    writeFileSync(config, `port: ${PORT}\njetstream {\n${jetstream}\n}\n${this.#lines().join("\n")}\n`);
     const child = this.#ground.start([need("nats-server"), "-c", config]);
     this.#child = child;
+    this.#said = "";
     child.stdout?.resume();
-    let isReady = false;
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      isReady ||= text.includes("Server is ready");
+      this.#said += text;
     });
-    await until("NATS is ready", () => isReady || hasEnded(child));
+    await until("NATS is ready", () => this.#said.includes("Server is ready") || hasEnded(child), PATIENCE_MS);
+  }
+
+  /** Waits until the members know who leads them. */
+  async isLed(): Promise<void> {
+    await until("there is a leader", () => this.#said.includes("metadata leader"), PATIENCE_MS);
+  }
+
+  /** Waits until a member has all that the others have. */
+  async isCurrent(): Promise<void> {
+    const ask = `fetch("http://${NatsBroker.hostOf(this.#member ?? 0)}:${HEALTH_PORT}/healthz").then(({ ok }) => ok, () => false)`;
+    const script = `(async () => { while (!(await ${ask})) await new Promise((resolve) => setTimeout(resolve, 50)); })()`;
+    const child = this.#ground.start([process.execPath, "-e", script]);
+    await until("it has all again", () => hasEnded(child), PATIENCE_MS);
+  }
+
+  #lines(): readonly string[] {
+    if (this.#member === null) return ['host: "0.0.0.0"'];
+    const host = NatsBroker.hostOf(this.#member);
+    const routes = MEMBERS.map((member) => `nats-route://${NatsBroker.hostOf(member)}:${ROUTE_PORT}`);
+    const cluster = `cluster { name: line, listen: "${host}:${ROUTE_PORT}", routes: [${routes.join(", ")}] }`;
+    return [`host: "${host}"`, `server_name: n${this.#member}`, `http: "${host}:${HEALTH_PORT}"`, cluster];
   }
 
   async stop(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
@@ -49,8 +97,8 @@ export class NatsBroker implements Broker {
     await this.start();
   }
 
-  freeze(): void {
-    this.#child?.kill("SIGSTOP");
+  freeze(): Promise<void> {
+    return freeze(this.#child);
   }
 
   thaw(): void {

@@ -12,7 +12,7 @@ export interface Broker {
   stop(signal: NodeJS.Signals): Promise<void>;
   /** Killed, and started again. */
   crash(): Promise<void>;
-  freeze(): void;
+  freeze(): Promise<void>;
   thaw(): void;
 }
 
@@ -80,7 +80,7 @@ export function nodeFaults(ground: Ground, nodes: Nodes, broker: Broker): Faults
       await broker.start();
     },
     async [`${name} stands still`]() {
-      broker.freeze();
+      await broker.freeze();
       await pass(between(200, 3_000));
       broker.thaw();
     },

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
 import { BIN, BUILT, type Ground, hasEnded, PORT } from "./ground.ts";
+import type { BrokerOptions, Serving } from "./server-child.ts";
 
 const HAPROXY = `
 global
@@ -25,13 +26,16 @@ export class Nodes {
   readonly count: number;
   readonly #ground: Ground;
   readonly #urlOf: (node: number) => string;
+  readonly #broker: BrokerOptions;
   readonly #servers = new Map<number, ChildProcess>();
   #proxy: ChildProcess | null = null;
 
-  constructor(ground: Ground, count: number, urlOf: (node: number) => string) {
+  /** With what `throughline dev` cannot be told of a broker, the nodes are the library's own server. */
+  constructor(ground: Ground, count: number, urlOf: (node: number) => string, broker: BrokerOptions = {}) {
     this.#ground = ground;
     this.count = count;
     this.#urlOf = urlOf;
+    this.#broker = broker;
   }
 
   static portOf(node: number): number {
@@ -45,10 +49,16 @@ export class Nodes {
 
   /** Starts a node. */
   async serve(node: number): Promise<void> {
-    const words = ["dev", "--port", String(Nodes.portOf(node)), "--engine", this.#urlOf(node)];
-    const server = this.#ground.launch([process.execPath, "--import", join(BUILT, "probe-child.mjs"), BIN, ...words]);
+    const server = this.#ground.launch([process.execPath, "--import", join(BUILT, "probe-child.mjs"), ...this.#programOf(node)]);
     this.#servers.set(node, server);
     if (!(await this.#ground.ready(server))) throw new Error(`Node ${node} does not serve: ${this.#ground.err}`);
+  }
+
+  #programOf(node: number): readonly string[] {
+    const [port, url] = [Nodes.portOf(node), this.#urlOf(node)];
+    if (Object.keys(this.#broker).length === 0) return [BIN, "dev", "--port", String(port), "--engine", url];
+    const serving: Serving = { host: "127.0.0.1", port, broker: { url, ...this.#broker } };
+    return [join(BUILT, "server-child.mjs"), JSON.stringify(serving)];
   }
 
   /** Ends a node by a signal, and waits until it is gone. */

@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
+import { freeze } from "./freeze.ts";
 import { type Ground, hasEnded } from "./ground.ts";
 import { addressOf, type Broker } from "./node-faults.ts";
 
@@ -15,8 +16,21 @@ const UPSTREAM = "127.0.2.9";
 /** Cuts replicas off from their master. */
 export const UPSTREAM_DROPPED = [`ip saddr ${UPSTREAM} drop`, `ip daddr ${UPSTREAM} drop`];
 
+export interface RedisBrokerOptions {
+  readonly port?: number;
+  /** Where a directory of its name is made for its files. */
+  readonly home?: string;
+  /** What it keeps, and when. Default: it syncs each write before it answers. */
+  readonly keeps?: Keeping;
+}
+
+/** Lines of its configuration. */
+export type Keeping = Readonly<Record<string, string>>;
+
+const SYNCED: Keeping = { save: "", appendonly: "yes", appendfsync: "always" };
+
 /**
- * A Redis in a ground's network that syncs each write before it answers. Each node has an address of its own for it, so that one rule cuts one node off; a
+ * A Redis in a ground's network. Each node has an address of its own for it, so that one rule cuts one node off; a
  * replica that is promoted takes all of them over.
  */
 export class RedisBroker implements Broker {
@@ -24,13 +38,15 @@ export class RedisBroker implements Broker {
   readonly port = PORT;
   readonly #ground: Ground;
   readonly #directory: string;
+  readonly #keeps: Keeping;
   #port: number;
   #child: ChildProcess | null = null;
 
-  constructor(ground: Ground, name: string, port = PORT) {
+  constructor(ground: Ground, name: string, { port = PORT, home = ground.ledger.home, keeps = SYNCED }: RedisBrokerOptions = {}) {
     this.#ground = ground;
     this.#port = port;
-    this.#directory = join(ground.ledger.home, name);
+    this.#keeps = keeps;
+    this.#directory = join(home, name);
     mkdirSync(this.#directory);
   }
 
@@ -40,11 +56,16 @@ export class RedisBroker implements Broker {
 
   /** The next in line of a broker: all that it has is copied there. */
   async replica(name: string): Promise<RedisBroker> {
-    const replica = new RedisBroker(this.#ground, name, SPARE_PORT);
+    const replica = new RedisBroker(this.#ground, name, { port: SPARE_PORT, keeps: this.#keeps });
     await replica.start();
     replica.ask("replicaof", UPSTREAM, String(this.#port));
     await until("the replica follows", () => replica.ask("info", "replication").includes("master_link_status:up"));
     return replica;
+  }
+
+  /** Waits until its replica has found it again. */
+  async isFollowed(): Promise<void> {
+    await until("the replica follows again", () => this.ask("info", "replication").includes("state=online"));
   }
 
   /** Starts it, or starts it again with what it has kept, and returns once it answers. */
@@ -53,9 +74,7 @@ export class RedisBroker implements Broker {
       port: this.#port,
       bind: `${DESK} ${addressOf(1)} ${addressOf(2)} ${UPSTREAM}`,
       dir: this.#directory,
-      save: "",
-      appendonly: "yes",
-      appendfsync: "always",
+      ...this.#keeps,
       "enable-debug-command": "yes",
       // it is not to leave its master because that is slow
       "repl-timeout": 600,
@@ -81,12 +100,23 @@ export class RedisBroker implements Broker {
   async crash(): Promise<void> {
     await this.stop("SIGKILL");
     await this.start();
+    await this.rewrite();
+  }
+
+  /** Writes all that it has to its snapshot. */
+  async snapshot(): Promise<void> {
+    this.ask("bgsave");
+    await until("it is written", () => this.ask("info", "persistence").includes("rdb_bgsave_in_progress:0"));
+  }
+
+  /** Writes its append-only file afresh. */
+  async rewrite(): Promise<void> {
     this.ask("bgrewriteaof");
     await until("its file is whole", () => /aof_rewrite_in_progress:0\s+aof_rewrite_scheduled:0/.test(this.ask("info", "persistence")));
   }
 
-  freeze(): void {
-    this.#child?.kill("SIGSTOP");
+  freeze(): Promise<void> {
+    return freeze(this.#child);
   }
 
   thaw(): void {
@@ -98,6 +128,10 @@ export class RedisBroker implements Broker {
     this.ask("replicaof", "no", "one");
     this.ask("config", "set", "port", String(PORT));
     this.#port = PORT;
+  }
+
+  get version(): string {
+    return /redis_version:(\S+)/.exec(this.ask("info", "server"))?.[1] ?? "";
   }
 
   /** Asks it as an operator does. */

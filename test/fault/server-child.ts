@@ -1,7 +1,11 @@
 import { createServer } from "node:http";
+import { connect } from "@nats-io/transport-node";
+import { createClient } from "redis";
 import { disk } from "../../src/disk.ts";
-import { memory, type ThroughlineOptions, throughline } from "../../src/index.ts";
+import { type Log, memory, type ThroughlineOptions, throughline } from "../../src/index.ts";
+import { nats } from "../../src/nats.ts";
 import { attach } from "../../src/node.ts";
+import { redis } from "../../src/redis.ts";
 
 /*
  * A server as an application makes it with the library, for what `throughline dev` cannot be asked: other hosts than loopback, other limits,
@@ -10,17 +14,27 @@ import { attach } from "../../src/node.ts";
 export interface Serving {
   readonly host: string;
   readonly port: number;
-  /** Left out: in memory. */
+  /** Left out, and no broker named: in memory. */
   readonly data?: string;
+  readonly broker?: BrokerOptions & { readonly url: string };
   readonly limits?: ThroughlineOptions["limits"];
   /** A token is the time in milliseconds since 1970 at which it expires; `at the door`: and nobody looks at it again, as a negative control. */
   readonly tokens?: boolean | "at the door";
 }
 
-const { host, port, data, limits = {}, tokens = false } = JSON.parse(process.argv[2] ?? "{}") as Serving;
+/** What an application may tell of its broker, beside where it is. */
+export interface BrokerOptions {
+  readonly waitReplicas?: number;
+  readonly synced?: boolean;
+  readonly replicas?: number;
+  /** Where NATS is found, beside the URL: `127.0.3.1:4222`. */
+  readonly servers?: readonly string[];
+}
+
+const { host, port, data, broker, limits = {}, tokens = false } = JSON.parse(process.argv[2] ?? "{}") as Serving;
 
 const tl = throughline({
-  engine: data === undefined ? memory() : disk(data),
+  engine: broker !== undefined ? engineOf(broker) : data === undefined ? memory() : disk(data),
   limits,
   authorize: ({ identity }) => !tokens || identity.id !== "",
   ...(tokens
@@ -37,6 +51,11 @@ await tl.open();
 const server = createServer();
 attach(tl, server);
 server.listen(port, host, () => console.log("ready: Ctrl-C stops it"));
+function engineOf({ url, servers = [new URL(url).host], ...options }: NonNullable<Serving["broker"]>): Log {
+  if (url.startsWith("redis:")) return redis(createClient({ url }), options);
+  return nats(() => connect({ servers: [...servers], timeout: 1_000 }), options);
+}
+
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, async () => {
     server.close();

@@ -11,14 +11,16 @@ import type { Ground } from "./ground.ts";
 export class Volume {
   readonly path: string;
   readonly #ground: Ground;
+  readonly #name: string;
   #image: string;
   #cuts = 0;
   #isFrozen = false;
 
-  constructor(ground: Ground, megabytes = 128) {
+  constructor(ground: Ground, megabytes = 128, name = "volume") {
     this.#ground = ground;
-    this.path = join(ground.ledger.home, "volume");
-    this.#image = join(ground.ledger.home, "image-0");
+    this.#name = name;
+    this.path = join(ground.ledger.home, name);
+    this.#image = join(ground.ledger.home, `${name}-image-0`);
     mkdirSync(this.path);
     execFileSync("truncate", [`--size=${megabytes}M`, this.#image]);
     execFileSync(need("mkfs.ext4"), ["-q", "-m", "0", "-E", "lazy_itable_init=0", this.#image]);
@@ -27,7 +29,7 @@ export class Volume {
 
   /** Keeps what the disk holds now. The one who writes must stand still. */
   copy(): string {
-    const copy = join(this.#ground.ledger.home, `image-${++this.#cuts}`);
+    const copy = join(this.#ground.ledger.home, `${this.#name}-image-${++this.#cuts}`);
     execFileSync("cp", ["--sparse=always", this.#image, copy]);
     return copy;
   }

@@ -45,6 +45,22 @@ test("each bug that was found is guarded by a test that is there", () => {
   for (const { guard } of bugs) expect([guard, existsSync(join(ROOT, guard))]).toEqual([guard, true]);
 });
 
+test.each([
+  ["docs/redis.md", "D5-Redis"],
+  ["docs/nats.md", "D5-NATS"],
+])("the power cuts in %s are those that were measured, all of them", (page, name) => {
+  const lines = readFileSync(join(ROOT, `docs/evidence/${name}.ndjson`), "utf8")
+    .trim()
+    .split("\n");
+  const table = lines.map((line) => {
+    const { broker, setting, level, acked, lost, injections, told, untold, commit } = JSON.parse(line);
+    const count = (value: number) => value.toLocaleString("en-US");
+    return `| ${broker}, ${setting} | \`${level}\` | ${count(acked)} | ${count(lost)} | ${injections} | ${count(told)} | ${untold} | \`${commit}\` |`;
+  });
+  const told = readFileSync(join(ROOT, page), "utf8").split("\n");
+  expect(told.filter((line) => /^\| (Redis|nats-server) \S*\d,/.test(line))).toEqual(table);
+});
+
 test("each row of the fault matrix has a test that is there, a negative control, and a command that repeats it; and what was measured is of such a row", () => {
   const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
   const rows: Record<"row" | "test" | "title" | "control" | "again", string>[] = JSON.parse(read("docs/evidence/rows.json"));

@@ -68,14 +68,23 @@ async function readFinally(world: World): Promise<void> {
   }
   for (const { via, readers } of ways) {
     for (const { channel, cid, position } of readers) {
-      const log = world.history.flatMap((event) =>
-        event.type === "message" && event.cid === cid ? [{ position: event.position, hash: event.hash }] : [],
-      );
+      const log = readBy(world, cid);
       const head = position ?? "";
       const first = log[0] === undefined ? offsetOf(head) + 1 : offsetOf(log[0].position);
       world.history.push({ type: "final", t: world.time.nowMs, channel, via, first, head, log });
     }
   }
+}
+
+/** What a reader was given, without what a gap took back: one that begins on a node that has yet to hear of a loss is given that too. */
+function readBy(world: World, reader: string): { position: string; hash: string }[] {
+  const log: { position: string; hash: string }[] = [];
+  for (const event of world.history) {
+    if ((event.type !== "message" && event.type !== "gap") || event.cid !== reader) continue;
+    if (event.type === "message") log.push({ position: event.position, hash: event.hash });
+    else while (log.length > 0 && offsetOf(log.at(-1)!.position) > offsetOf(event.resumeFrom)) log.pop();
+  }
+  return log;
 }
 
 async function allCome(world: World, clients: readonly SimClient[]): Promise<void> {

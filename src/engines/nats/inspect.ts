@@ -10,6 +10,8 @@ import { openStreams } from "./streams.ts";
 const VERSION_MIN = [2, 9];
 /** `sync_interval: always` came with it. */
 const VERSION_SYNCED = [2, 10];
+/** Of two publishes to a replicated stream that expect the same last message, it refuses the second also where the first is still on its way to the copies. */
+const VERSION_EXCLUSIVE = [2, 11];
 /** What headers may add to a message. */
 const HEADERS_BYTES = 16_384;
 
@@ -43,6 +45,11 @@ export async function inspect(js: JetStream, places: Places, replicas: number, i
   if (copies !== replicas) {
     sentences.push(
       `The streams ${places.prefix}-* have ${copies} ${copies === 1 ? "copy" : "copies"}, not ${replicas} as the engine was told: edit them (nats stream edit --replicas).`,
+    );
+  }
+  if (copies > 1 && isOlder(version, VERSION_EXCLUSIVE)) {
+    sentences.push(
+      `nats-server ${version} may store two messages in one place of a stream with ${copies} copies, where two nodes publish to one channel at a time: one of them is lost, though it was acknowledged, and readers are told by a gap. Update it to ${VERSION_EXCLUSIVE.join(".")} or later.`,
     );
   }
   if (logs.some(({ config }) => config.republish?.dest === undefined)) {

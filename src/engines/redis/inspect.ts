@@ -69,12 +69,16 @@ export async function inspect(line: Line, replicas: number): Promise<Inspection>
       "Redis does not sync while it rewrites its file (no-appendfsync-on-rewrite yes): a power cut then takes what came since. Set it to no for acks that say disk.",
     );
   }
-  const level = replicas > 0 ? "replicated" : isAppended && fsync === "always" && !isEased ? "disk" : "memory";
+  const isSynced = isAppended && fsync === "always" && !isEased;
+  if (replicas > 0 && !isSynced) sentences.push(TAKEN_BACK);
+  const level = replicas > 0 ? "replicated" : isSynced ? "disk" : "memory";
   return { level, sentences };
 }
 
 const NOTHING_KEPT =
   "Redis keeps nothing on disk (appendonly no, no save): when it restarts all channels begin anew, and readers are told by a gap. Set appendonly to yes.";
+const TAKEN_BACK =
+  "Redis does not sync each write: a master that loses its last writes in a power cut and comes back as the master takes them from its replicas too, though they were acknowledged as replicated. Let a replica take over before (Sentinel), or set appendfsync to always.";
 const SNAPSHOTS =
   "Redis keeps snapshots only (appendonly no): a restart may go back to the last one, and readers are told by a gap. Set appendonly to yes.";
 
