@@ -139,8 +139,8 @@ describe.each(LIBRARIES)("A failover, with $name", (library) => {
 
   test("[D4] where acks say replicated and Redis does not sync each write, the operator is told that a master which comes back takes them from its replicas too", async () => {
     await using pair = await Pair.start();
-    await using nodes = new Nodes(pair);
-    const told = async () => (await nodes.open({ waitReplicas: 1 }, {}, library)).sentences;
+    await using nodes = redisNodes(pair, library);
+    const told = async () => (await nodes.open({ waitReplicas: 1 })).sentences;
     const warning = expect.stringMatching(/master .*comes back .*replicas.* take over/);
     expect(await told(), "keeps nothing").toContainEqual(warning);
     await pair.master.ask.config("SET", "appendonly", "yes");
