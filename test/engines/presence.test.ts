@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { build } from "esbuild";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type Address, type Broker, CLUSTER, engineAt, NATS, REDIS } from "../support/brokers.ts";
 import { Guest, WatchReader } from "../support/presence.ts";
 import { startServer, type TestServer } from "../support/start-server.ts";
@@ -76,6 +76,8 @@ describe.each([REDIS, NATS, CLUSTER])("Presence and signals on two nodes with $n
   beforeAll(async () => {
     broker = await kind.begin();
   });
+  // A node that begins while a cluster is not whole is refused, as it should be
+  beforeEach(() => broker.whole?.());
   afterAll(() => broker.stop());
 
   test("[D9] everyone sees everyone, and each join, update and leave is told once on both", async () => {

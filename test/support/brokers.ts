@@ -45,6 +45,8 @@ export interface Broker {
   start(): Promise<void>;
   freeze(): unknown;
   thaw(): void;
+  /** Of several servers: once they are one again after they were started. */
+  whole?(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -120,6 +122,7 @@ export const CLUSTER: BrokerKind = {
       start: async () => nodes.forEach((node) => void node.start()),
       freeze: () => nodes.forEach((node) => void node.freeze()),
       thaw: () => nodes.forEach((node) => void node.thaw()),
+      whole: () => cluster.whole(),
       stop: () => cluster[Symbol.asyncDispose](),
     };
   },

@@ -38,11 +38,18 @@ export class RedisCluster implements AsyncDisposable {
       await first.ask.call("CLUSTER", "MEET", "127.0.0.1", port, (bus as string[])[1]!);
     }
     const cluster = new RedisCluster(nodes);
-    await until("the cluster is whole", async () => {
-      const infos = await Promise.all(nodes.map(({ ask }) => ask.call("CLUSTER", "INFO")));
-      return infos.every((info) => /cluster_state:ok/.test(String(info)) && String(info).includes(`cluster_known_nodes:${count}`));
-    });
+    await cluster.whole();
     return cluster;
+  }
+
+  /** Also after its nodes were started again: some seconds pass before they agree. */
+  async whole(): Promise<void> {
+    const { length } = this.nodes;
+    const infos = () => Promise.all(this.nodes.map(async ({ ask }) => String(await ask.call("CLUSTER", "INFO"))));
+    await until("the cluster is whole", async () => {
+      const all = await infos().catch(() => [""]);
+      return all.every((info) => info.includes("cluster_state:ok") && info.includes(`cluster_known_nodes:${length}`));
+    });
   }
 
   get port(): number {
