@@ -30,6 +30,20 @@ function pull(messages: AsyncGenerator<Message>) {
   };
 }
 
+/** A small reader on a line whose next frames, 6 to 9, are held on the way, and one that has read all of them in pages. */
+async function behindHeldFrames(server = new FakeServer(), options: Pick<ConnectOptions, "fetch"> = {}) {
+  const { client, settle } = fakeWorld({ transport: "sse", limits: { iteratorCountMax: 4 }, ...options }, server);
+  for (const data of range(1, 5)) server.publish("a", data);
+  const small = pull(client.channel("a").messages());
+  small.take(1_000);
+  await settle();
+  server.faults.held = true;
+  for (const data of range(6, 9)) server.publish("a", data);
+  const all = follow(client, "a", { from: "start" });
+  await settle();
+  return { client, server, small, all, settle };
+}
+
 describe("Several subscriptions to one channel", () => {
   test("share one reading of it on the pipe", async () => {
     const { client, server, settle } = fakeWorld({ transport: "websocket" });
@@ -92,15 +106,7 @@ describe("Several subscriptions to one channel", () => {
   });
 
   test("[D10] one that catches up comes to the end, though the pipe passed over a hole while another was further on", async () => {
-    const { client, server, settle } = fakeWorld({ transport: "sse", limits: { iteratorCountMax: 4 } });
-    for (const data of range(1, 5)) server.publish("a", data);
-    const small = pull(client.channel("a").messages());
-    small.take(1_000);
-    await settle();
-    server.faults.held = true;
-    for (const data of range(6, 9)) server.publish("a", data);
-    const all = follow(client, "a", { from: "start" });
-    await settle();
+    const { client, server, small, all, settle } = await behindHeldFrames();
     // The frames of 6 and 7 are lost on the way
     for (const { queue } of server.pipes) queue.splice(0, 2);
     server.flow();
@@ -124,15 +130,7 @@ describe("Several subscriptions to one channel", () => {
       }
       return answer;
     };
-    const { client, settle } = fakeWorld({ transport: "sse", limits: { iteratorCountMax: 4 }, fetch }, server);
-    for (const data of range(1, 5)) server.publish("a", data);
-    const small = pull(client.channel("a").messages());
-    small.take(1_000);
-    await settle();
-    server.faults.held = true;
-    for (const data of range(6, 9)) server.publish("a", data);
-    const all = follow(client, "a", { from: "start" });
-    await settle();
+    const { client, small, all, settle } = await behindHeldFrames(server, { fetch });
     // 6 is lost on the way; 8 and 9 are trimmed while the server waits for room on the pipe
     for (const { queue } of server.pipes) queue.splice(0, 1);
     slow = true;
@@ -172,6 +170,30 @@ describe("Several subscriptions to one channel", () => {
     await settle();
     expect(first.messages.map(({ offset }) => offset)).toEqual([1, 2]);
     expect(ahead.messages.map(({ offset }) => offset)).toEqual([1, 2, 3, 2]);
+    client.close();
+  });
+
+  test("[D2] [D6] one that read ahead of the line costs no pipe, however often pipes end before they bring anything", async () => {
+    const { client, clock, server, settle } = fakeWorld({ transport: "sse" });
+    server.publish("a", 1);
+    const first = follow(client, "a", { from: "start" });
+    await settle();
+    server.faults.held = true;
+    for (const data of [2, 3]) server.publish("a", data);
+    const ahead = follow(client, "a", { from: "start" });
+    await settle();
+    for (let cuts = 1; cuts <= 4; cuts++) {
+      server.cut();
+      await clock.advanceAsync(2_000);
+      // No more than `connected` and `subscribed`
+      server.flow(2);
+      await settle();
+      expect([client.state, server.pipes.size], `after ${cuts} cuts`).toEqual(["connected", 1]);
+    }
+    server.faults.held = false;
+    server.flow();
+    await settle();
+    expect([first.story, ahead.story]).toEqual([range(1, 3), range(1, 3)]);
     client.close();
   });
 
