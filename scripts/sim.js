@@ -3,7 +3,7 @@
 //
 //   npm run sim -- --seeds 10000 --seed 1 [--out figures.json] [--history folder]
 //
-// A history is written for each seed that failed, and for the seed if there is only one.
+// A history is written for each seed that failed, and for the seed if there is only one. What fails is told at once, and every minute how far it is.
 import { fork } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -32,10 +32,15 @@ const CHUNK = 20;
 /** So many stories one worker plays, then another takes its place: Node keeps some 30 kB of each (errored streams, and their weak listeners). */
 const WORKER_SEEDS_MAX = 5_000;
 
+const TELL_MS = 60_000;
+
 const began = performance.now();
 const failed = [];
 const counts = { deliveries: 0, faults: {}, acts: {}, plots: {} };
+let played = 0;
+const telling = setInterval(() => console.error(`${played} of ${seeds} seeds, ${failed.length} failed`), TELL_MS);
 await playAll(await bundle());
+clearInterval(telling);
 const seconds = (performance.now() - began) / 1_000;
 failed.sort((a, b) => a.seed - b.seed);
 const faults = Object.values(counts.faults).reduce((sum, count) => sum + count, 0);
@@ -93,11 +98,15 @@ function playAll(file) {
 }
 
 function take(outcome) {
+  played++;
   counts.deliveries += outcome.counts.deliveries;
   for (const kind of ["faults", "acts", "plots"]) {
     for (const [name, count] of Object.entries(outcome.counts[kind])) counts[kind][name] = (counts[kind][name] ?? 0) + count;
   }
-  if (outcome.violations.length > 0) failed.push(outcome);
+  if (outcome.violations.length > 0) {
+    failed.push(outcome);
+    console.error(`seed ${outcome.seed}: ${outcome.violations[0]}`);
+  }
   if (values.history === undefined || outcome.events === undefined) return;
   mkdirSync(values.history, { recursive: true });
   writeFileSync(join(values.history, `${outcome.seed}.ndjson`), outcome.events.map((event) => `${JSON.stringify(event)}\n`).join(""));

@@ -55,7 +55,7 @@ export async function oneStep({ rounds: count, seconds, say }) {
       const { name, library } = subject;
       const rate = ratio(rows, name, singleOf(subject), "published_s");
       const p50 = ratio(rows, name, singleOf(subject), "paced_p50_ms");
-      // or the yardstick would gather too
+      // Or the yardstick would gather too
       const alone = field(rows, singleOf(subject), "messages_per_call");
       return [
         demand(`${library}: one call for each is one`, Math.abs(alone.median - 1) < 0.1, spreadText(alone)),

@@ -42,7 +42,7 @@ async function measure(subject, { seconds, quick }) {
   }
   const ladder = quick ? LADDER.slice(0, 2) : LADDER;
   const { held, best, steps } = await climb(() => stage(subject), { readers: READERS, ladder, seconds: Math.max(1, seconds / 2) });
-  // one core's; these have two
+  // One core's; these have two
   const foreign = { foreign_percent: undefined };
   return { subject: subject.name, ...row, ...foreign, held, held_delivered_s: best?.delivered_s ?? 0, held_row: best, steps };
 }

@@ -39,7 +39,7 @@ const LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 const UNBIASED = 4 * LETTERS.length;
 const POOL_LETTERS = 8192;
 
-// letters are made many at a time: a call into crypto for each tag costs a microsecond, a slice of this text 20 ns
+// Letters are made many at a time: a call into crypto for each tag costs a microsecond, a slice of this text 20 ns
 let pool = "";
 let used = 0;
 

@@ -48,7 +48,7 @@ describe("A switch in mid-stream", () => {
     server.flow(Number.POSITIVE_INFINITY, 0);
     await settle();
     expect([client.transport, a.story]).toEqual(["sse", range(1, 8)]);
-    // connected, subscribed a, live a; but not b
+    // Connected, subscribed a, live a; but not b
     server.flow(3, 1);
     await settle();
     expect([client.transport, client.state, server.pipes.size]).toEqual(["sse", "connected", 2]);

@@ -41,7 +41,7 @@ class Room {
       reads: new SharedReads(this.log, { ...this.clock, soon: (act) => void setImmediate(act), elapsed: () => (this.askedMs += 10) }),
       clock: { ...this.clock, elapsed: () => this.workedMs },
       limits: withLimits(limits),
-      // one that is never heard: tests flush
+      // One that is never heard: tests flush
       flusher: new Flusher({ ...this.clock, soon: () => undefined }),
       turns: { next: async () => undefined },
       warn: (sentence) => this.warned.push(sentence),
@@ -153,7 +153,7 @@ describe("a live reader", () => {
     const [before] = [quick.writes];
     own.store(5, 400);
     own.flush();
-    // each costs more than 0.5 kB, so that a part of 1 kB holds one
+    // Each costs more than 0.5 kB, so that a part of 1 kB holds one
     expect([quick.writes - before, slow.reader!.state]).toEqual([5, "waiting"]);
     expect(slow.take().filter((one) => one.includes("x")).length).toBe(2);
     slow.drain();

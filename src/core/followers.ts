@@ -4,7 +4,7 @@ type Follower = (told: Told) => void;
 
 /** Who follows which channel inside this process: the bookkeeping of `Log.follow`, the same for every engine. */
 export class Followers {
-  // one object per call of follow, so that the same function may follow twice
+  // One object per call of follow, so that the same function may follow twice
   readonly #channels = new Map<string, Set<{ readonly follower: Follower }>>();
   readonly #waiting: { readonly channel: string; readonly told: Told }[] = [];
   readonly #onFault: (error: unknown) => void;
@@ -58,7 +58,7 @@ export class Followers {
   #tellNow(channel: string, told: Told): void {
     const set = this.#channels.get(channel);
     if (set === undefined) return;
-    // a copy: one that follows now was not there when this happened, and one that has left is not told
+    // A copy: one that follows now was not there when this happened, and one that has left is not told
     for (const one of [...set]) {
       if (!set.has(one)) continue;
       try {

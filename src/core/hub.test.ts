@@ -310,7 +310,7 @@ describe("[D4] closing", () => {
     const stage = new Stage();
     const [one, sink] = [await stage.read(), await stage.read()];
     const published = stage.ask("a");
-    // not one turn more than it takes to be acknowledged
+    // Not one turn more than it takes to be acknowledged
     while (!stage.log.truth.holds("a")) {
       stage.clock.turn();
       await Promise.resolve();

@@ -33,7 +33,7 @@ export class Readiness {
 
   async #ask(): Promise<string | null> {
     const { clock, secondsMax, look } = this.#options;
-    // one that hangs is not asked again until it has answered
+    // One that hangs is not asked again until it has answered
     this.#looking ??= look().finally(() => {
       this.#looking = null;
     });

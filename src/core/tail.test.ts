@@ -70,7 +70,7 @@ test("[D7] a tail never holds more than tailBytesMax, not even one message", () 
         top += size;
         expect(tail.head.offset).toBe(top);
         expect(after(tail, at(top))).toBe("");
-        // what it gives is an unbroken end of all that it was given, and no more than it has room for
+        // What it gives is an unbroken end of all that it was given, and no more than it has room for
         const reach = Array.from({ length: top }, (_, offset) => offset).filter((offset) => tail.after(at(offset)) !== null);
         expect(reach).toEqual(reach.map((_, index) => top - reach.length + index));
         expect(reach.length).toBeLessThanOrEqual(room);

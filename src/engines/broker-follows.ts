@@ -151,7 +151,7 @@ export abstract class BrokerFollows<One extends Followed> {
         try {
           if (!(await isSame(followed, known)) && followed.known === known) this.look(followed);
         } catch {
-          // the next poll asks again
+          // The next poll asks again
         }
       }),
     );
@@ -202,7 +202,7 @@ export abstract class BrokerFollows<One extends Followed> {
     this.channels.set(channel, followed);
     this.pollLater(followed);
     if (this.channels.size === 1) this.#tick();
-    // asked before anything that the followers ask: on one line, answers come in the order of the questions
+    // Asked before anything that the followers ask: on one line, answers come in the order of the questions
     this.look(followed);
     this.began(followed);
   }
@@ -234,7 +234,7 @@ export abstract class BrokerFollows<One extends Followed> {
         await this.#readNews(followed);
       }
     } catch {
-      // the next poll looks again, and readers say what is wrong
+      // The next poll looks again, and readers say what is wrong
       followed.mustLook = true;
     }
     followed.isLooking = false;
@@ -252,13 +252,13 @@ export abstract class BrokerFollows<One extends Followed> {
     const page = await readPage(this.#context, channel, known, LOOK);
     if (!this.isFollowed(followed)) return;
     if (this.isWriting(channel)) {
-      // this page may have some of it already
+      // This page may have some of it already
       followed.pollAt = 0;
       return;
     }
     const top = topOf(page.head);
     if (followed.known !== known) {
-      // told meanwhile of more: is there still something that it does not know?
+      // Told meanwhile of more: is there still something that it does not know?
       followed.mustLook ||= followed.known?.epoch !== top.epoch || (followed.known?.offset ?? 0) < top.offset;
       return;
     }

@@ -83,7 +83,7 @@ export abstract class BrokerLine<Connection> {
   close(): void {
     this.#isClosed = true;
     this.#cancelRetry();
-    // what was asked may have been done: this is no refusal
+    // What was asked may have been done: this is no refusal
     this.#drop(new Error("The engine was closed."));
   }
 

@@ -44,7 +44,7 @@ export class Outage {
         onUp();
       },
       onDown: (error) => {
-        // while all is away this is nothing of its own
+        // While all is away this is nothing of its own
         tries = this.#down.size > 0 ? 0 : tries + 1;
         if (tries < DEAF_TRIES || isTold) return;
         isTold = true;

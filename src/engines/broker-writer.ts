@@ -122,7 +122,7 @@ function take(queue: Step[], hasRoom: (draft: Draft) => boolean): DraftStep[] {
   for (; taken < queue.length; taken++) {
     const step = queue[taken]!;
     if (step.type !== "draft" || steps.length === CALL_COUNT_MAX) break;
-    // part of a call that has failed already
+    // Part of a call that has failed already
     if (step.job.error !== null) continue;
     if (!hasRoom(step.draft) && steps.length > 0) break;
     steps.push(step);

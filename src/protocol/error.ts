@@ -10,7 +10,7 @@ export interface ErrorMeaning {
  * Close codes below 4000 are RFC 6455 §7.4.1 and the IANA registry; 4000-4999 are ours and follow the HTTP status.
  */
 export const ERRORS = {
-  // what was sent is not understood
+  // What was sent is not understood
   bad_request: { status: 400, close: 4400, retry: false },
   bad_json: { status: 400, close: 4400, retry: false },
   bad_frame: { status: 400, close: 4400, retry: false },
@@ -22,7 +22,7 @@ export const ERRORS = {
   too_many_channels: { status: 400, close: 4400, retry: false },
   too_large: { status: 413, close: 1009, retry: false },
   unsupported_media: { status: 415, close: 1003, retry: false },
-  // it is not for you, or not here
+  // It is not for you, or not here
   unauthenticated: { status: 401, close: 4401, retry: false },
   expired: { status: 401, close: 4401, retry: true },
   revoked: { status: 403, close: 4403, retry: false },
@@ -34,23 +34,23 @@ export const ERRORS = {
   not_acceptable: { status: 406, close: 4406, retry: false },
   upgrade_required: { status: 426, close: 4426, retry: false },
   unsupported: { status: 501, close: 4501, retry: false },
-  // publishing
+  // Publishing
   key_conflict: { status: 422, close: 4422, retry: false },
   keys_full: { status: 429, close: 4429, retry: true },
   not_stored: { status: 503, close: 1013, retry: true },
   unknown: { status: 504, close: 1013, retry: true },
-  // requests
+  // Requests
   no_handler: { status: 404, close: 4404, retry: false },
   request_failed: { status: 500, close: 1011, retry: false },
   request_timeout: { status: 504, close: 1013, retry: true },
-  // the server protects itself, or goes
+  // The server protects itself, or goes
   too_many_requests: { status: 429, close: 4429, retry: true },
   overloaded: { status: 503, close: 1013, retry: true },
   slow: { status: 503, close: 4008, retry: true },
   restart: { status: 503, close: 1012, retry: true },
   not_ready: { status: 503, close: 1013, retry: true },
   internal: { status: 500, close: 1011, retry: true },
-  // said by the client library only, never on the wire
+  // Said by the client library only, never on the wire
   closed: { status: 499, close: 1000, retry: false },
   aborted: { status: 499, close: 1000, retry: false },
   timeout: { status: 504, close: 1013, retry: true },

@@ -4,7 +4,7 @@
  * together and asks that some test reaches each.
  */
 export const LIMITS = {
-  // names and sizes: beyond them the sender gets an error and nothing is stored
+  // Names and sizes: beyond them the sender gets an error and nothing is stored
   /** Characters of a channel's name: `bad_channel`. */
   channelNameCharsMax: 200,
   /** UTF-8 bytes of an event's name: `bad_event`. */
@@ -22,7 +22,7 @@ export const LIMITS = {
   /** Bytes of one request body or WebSocket frame: `too_large`, and WebSocket closes with 1009. */
   bodyBytesMax: 8_388_608,
 
-  // one connection
+  // One connection
   /** Channels in one GET /events: `too_many_channels`. */
   streamChannelsMax: 32,
   /** Bytes of the `id:` vector of GET /events: `too_many_channels`. */
@@ -42,7 +42,7 @@ export const LIMITS = {
   /** Revocations that a node remembers, for those who were on their way meanwhile: who began to ask before one that is forgotten gets `overloaded`, and comes back. */
   revocationsMax: 10_000,
 
-  // delivery
+  // Delivery
   /** Bytes unsent on one socket; beyond, the reader is lagging: it leaves the live set and reads on from the log when the socket drains. Whether it has room is asked before each write of at most half as many, or of one message. */
   sinkBytesMax: 262_144,
   /** Seconds without a byte drained from a socket that has unsent bytes; then it is closed with `slow`, and resumes from the log. */
@@ -66,7 +66,7 @@ export const LIMITS = {
   /** Signals of one channel waiting for the next flush: the oldest is dropped. */
   signalsPendingMax: 1_000,
 
-  // publishing and the log
+  // Publishing and the log
   /** Messages of one channel, and removals of it, waiting for the log: `overloaded`. */
   publishQueueMax: 20_000,
   /** Bytes of one channel's messages waiting for the log: `overloaded`. */
@@ -82,7 +82,7 @@ export const LIMITS = {
   /** Epochs that a log's lineage remembers: a position of an older one gets `gap epoch`. */
   lineageMax: 32,
 
-  // presence
+  // Presence
   /** Bytes of what a member says of itself: `too_large`. */
   presenceBytesMax: 4_096,
   /** Members of one channel: one more is refused with `overloaded`. */
@@ -98,7 +98,7 @@ export const LIMITS = {
   /** Other nodes whose members of a channel a node keeps: those of one more are not shown. */
   presenceNodesMax: 64,
 
-  // the client
+  // The client
   /** Publishes without an answer that a client holds: `outbox_full`. */
   outboxCountMax: 1_000,
   /** Bytes of publishes without an answer that a client holds: `outbox_full`. */

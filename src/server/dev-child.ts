@@ -50,7 +50,7 @@ async function own(): Promise<Running> {
   const tl = throughline({ engine: diskOwner(data), limits: DISK_LIMITS, retain: devRetention(retain), warn });
   await open(tl);
   const endSampling = samples ? publishSamples(tl) : () => {};
-  // a hub's timers keep no process alive
+  // A hub's timers keep no process alive
   const alive = setInterval(() => {}, 60_000);
   return {
     async close() {
@@ -92,7 +92,7 @@ function untilStopped(): Promise<void> {
     process.on("message", (word: { readonly type?: unknown }) => {
       if (word.type === STOP.type) resolve();
     });
-    // whoever started this one was killed, perhaps before this line: the place is to be free at once, and a log that survives a power cut survives this
+    // Whoever started this one was killed, perhaps before this line: the place is to be free at once, and a log that survives a power cut survives this
     const end = () => process.kill(process.pid, "SIGKILL");
     process.once("disconnect", end);
     if (!process.connected) end();

@@ -30,7 +30,7 @@ export interface DevWorkers {
  */
 export async function startDevWorkers(options: DevWorkersOptions, workers: number, tell: (sentence: string) => void): Promise<DevWorkers> {
   const { data, engine, retain, command } = options;
-  // found here: those who ask the cluster for any share one, but not with those who ask for that one
+  // Found here: those who ask the cluster for any share one, but not with those who ask for that one
   const port = options.port === 0 ? await anyFree() : options.port;
   const kept: KeptProcess[] = [];
   const begin = (name: string, start: () => ChildProcess): Promise<void> => {
@@ -48,7 +48,7 @@ export async function startDevWorkers(options: DevWorkersOptions, workers: numbe
     });
   };
   const close = async (): Promise<void> => {
-    // workers first: what they have under way the owner still writes
+    // Workers first: what they have under way the owner still writes
     const [owner, others] = engine === undefined ? [kept.slice(0, 1), kept.slice(1)] : [[], kept];
     await Promise.all(others.map((one) => one.stop()));
     await Promise.all(owner.map((one) => one.stop()));

@@ -78,7 +78,7 @@ export class KeptProcess {
     };
     child.once("exit", (code, signal) => onEnd(`ended with ${signal ?? `code ${code}`}`));
     child.on("error", (error) => {
-      // else it was sent something when it had just died, and its exit tells
+      // Else it was sent something when it had just died, and its exit tells
       if (child.pid === undefined) onEnd(`could not be started: ${error.message}`);
     });
   }

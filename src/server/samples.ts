@@ -17,7 +17,7 @@ export function publishSamples(tl: Throughline): () => void {
         tl.channel(FEED_CHANNEL).publish("message", sentenceOf(sample), { text: true }),
       ]);
     } catch {
-      // the engine's own warnings tell; the plots show a hole
+      // The engine's own warnings tell; the plots show a hole
     } finally {
       isPublishing = false;
     }

@@ -32,10 +32,10 @@ export function decodeBase64(text: string): Uint8Array {
       const binary = atob(text);
       const bytes = new Uint8Array(binary.length);
       for (let index = 0; index < binary.length; index++) bytes[index] = binary.charCodeAt(index);
-      // atob drops the bits that padding leaves over; only zeros are strict (§3.5)
+      // Atob drops the bits that padding leaves over; only zeros are strict (§3.5)
       if (btoa(binary.slice(binary.length - (binary.length % 3 || 3))) === text.slice(-4)) return bytes;
     } catch {
-      // refused below, as what is not base64 at all
+      // Refused below, as what is not base64 at all
     }
   }
   throw new ThroughlineError("bad_frame", 'The data is not base64 (RFC 4648 §4, with padding), though encoding says "base64".');

@@ -101,7 +101,7 @@ type Command = typeof command extends fc.Arbitrary<infer Value> ? Value : never;
 async function compare(commands: readonly Command[], make: () => Log, reopens: boolean, isBroker: boolean): Promise<void> {
   const clock = handClock();
   const context: LogContext = {
-    // ages are those of the hand; how long a broker takes to answer is real
+    // Ages are those of the hand; how long a broker takes to answer is real
     clock: isBroker ? { ...systemClock, now: clock.now } : clock,
     random: seededRandom(7),
     retain: () => RETENTION,

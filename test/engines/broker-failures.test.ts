@@ -27,7 +27,7 @@ describe.each(BROKERS)("A broker that fails: $name", (kind) => {
       const { log } = all[publisher % 2]!;
       for (let n = 1; !isOver; n++) {
         const key = `${publisher} ${n}`;
-        // once more with the same key until it is known to be stored
+        // Once more with the same key until it is known to be stored
         for (let answer = ""; answer !== "stored" && !isOver; ) {
           answer = await codeOf(
             log.append(LOBBY, [text(key, key)]).then(([one]) => {
@@ -106,7 +106,7 @@ describe.each(BROKERS)("A broker that fails: $name", (kind) => {
       await until("it reads", () => got.length === 1);
       await broker.kill();
       await until("it is noticed", () => isAway(http.sentences));
-      // one connection may have noticed it before the other; then this may be stored yet
+      // One connection may have noticed it before the other; then this may be stored yet
       expect(["not_stored", "unknown"]).toContain(await codeOf(channel.publish("lost")));
       await broker.start();
       await until("it is back", async () => (await codeOf(channel.publish(1))) === "stored");
@@ -184,7 +184,7 @@ describe.each(BROKERS)("A broker that fails: $name", (kind) => {
     };
     const [alone, among] = [await cost(1), await cost(300)];
     console.info(`${kind.name}: five cuts cost ${alone} questions with one reader, ${among} with 300`);
-    // they may come at other moments of the redialling and the polls, but not for each reader
+    // They may come at other moments of the redialling and the polls, but not for each reader
     expect(among).toBeLessThan(alone + 60);
   });
 
@@ -197,7 +197,7 @@ describe.each(BROKERS)("A broker that fails: $name", (kind) => {
     await until("it listens", () => proxy.links.size === 3 && told.length === 1);
     const count = (what: string) => sentences.filter((sentence) => sentence.startsWith(`${kind.called} ${what}`)).length;
     for (const round of numbers(3)) {
-      // whichever it is: the one that listens is none without which nothing is stored
+      // Whichever it is: the one that listens is none without which nothing is stored
       for (const link of [...proxy.links]) {
         link.cut();
         await until("there are three", () => proxy.links.size === 3);
@@ -212,7 +212,7 @@ describe.each(BROKERS)("A broker that fails: $name", (kind) => {
       await until("it is back", () => count("is back") === before + 1);
       await until("there are three", () => proxy.links.size === 3);
     }
-    // two of three cut alone, and all of them together, three times
+    // Two of three cut alone, and all of them together, three times
     expect(count("cannot be reached")).toBe(9);
   });
 
@@ -223,7 +223,7 @@ describe.each(BROKERS)("A broker that fails: $name", (kind) => {
     proxy.set({ down: { flow: "hole" } });
     proxy.cut();
     await until("both try to come in", () => proxy.links.size === 2);
-    // others may come in
+    // Others may come in
     proxy.heal();
     await until("it goes on", async () => (await codeOf(log.append(LOBBY, [text("a")]))) === "stored");
     await until("it is read", async () => (await codeOf(everything(log))) === "stored");

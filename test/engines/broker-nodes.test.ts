@@ -46,7 +46,7 @@ describe.each(BROKERS)("Nodes on one broker: $name", (kind) => {
   test("[D1] each keeps the order of its own calls, though another one is quicker again and again", async () => {
     await using nodes = begin();
     const all = await Promise.all(numbers(3).map(() => nodes.open({ prefix })));
-    // one call at a time from each, so that they meet
+    // One call at a time from each, so that they meet
     await Promise.all(
       all.map(async ({ log }, node) => {
         for (const n of numbers(40)) await log.append(LOBBY, [text(`${node} ${n}`, `${node} ${n}`)]);
@@ -155,7 +155,7 @@ describe.each(BROKERS)("Nodes on one broker: $name", (kind) => {
     await a.log.append(LOBBY, [text("0")]);
     await until("all were told", () => told.every((one) => one.length === 1));
     const before = await broker.questions();
-    // whichever of its connections is back first
+    // Whichever of its connections is back first
     for (const round of numbers(6)) {
       proxy.cut();
       await a.log.append(

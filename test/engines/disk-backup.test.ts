@@ -128,7 +128,7 @@ describe("A backup that is restored", () => {
       await log.remove?.("removed");
       return log.append(LOBBY, [...odd, large]);
     });
-    // much is trimmed at once, and its rows are deleted by and by
+    // Much is trimmed at once, and its rows are deleted by and by
     await opened(data, (log) =>
       log.append(
         "cut",
@@ -167,7 +167,7 @@ describe("A backup that is restored", () => {
     await backup(data, file, NEVER);
     const [third, fourth] = await publish(["3", "4"]);
     expect(await back(data, true)).toMatchObject({ lost: { messages: 2, channels: 0 } });
-    // as many as were lost, and more: offsets alone would not tell
+    // As many as were lost, and more: offsets alone would not tell
     await publish(["3'", "4'", "5'"]);
     for (const position of [third, fourth]) {
       expect(await told(position!)).toEqual({ reason: "truncated", missing: 0, reads: ["3'", "4'", "5'"] });
@@ -182,7 +182,7 @@ describe("A backup that is restored", () => {
     const between: Position[] = [];
     for (const round of numbers(3)) {
       await back(data, true);
-      // one who came just then, and one who read on
+      // One who came just then, and one who read on
       const { head } = await opened(data, (log) => log.read(LOBBY, 0, ALL));
       between.push({ epoch: head!.lineage.at(-1)!.epoch, offset: head!.top, tag: head!.topTag });
       between.push(...(await publish([`${round}'`, `${round}''`])));
@@ -299,7 +299,7 @@ describe("A restore is refused, and nothing is touched,", () => {
       const bytes = Buffer.from(whole);
       bytes[at] = bytes[at]! ^ (1 << Math.floor(chance.fraction() * 8));
       const message = await refused(bytes, `seed ${seed}, byte ${at}`);
-      // of the line, of a block's head, or of its rows
+      // Of the line, of a block's head, or of its rows
       const expected =
         at <= lineEnd
           ? /(head that cannot be|is not a backup|newer Throughline).*Nothing was changed/
@@ -416,7 +416,7 @@ describe("A backup", () => {
     await publish(numbers(300).map((n) => `number ${n}.`));
     const path = join(data, "data.mdb");
     const bytes = readFileSync(path);
-    // in every place, since a page that was divided keeps what moved
+    // In every place, since a page that was divided keeps what moved
     for (let at = bytes.indexOf("number 150."); at >= 0; at = bytes.indexOf("number 150.", at)) bytes[at + 3]! ^= 1;
     writeFileSync(path, bytes);
     expect(await messageOf(backup(data, file, NEVER))).toMatch(

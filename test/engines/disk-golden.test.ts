@@ -41,7 +41,7 @@ function unpack(format: string): void {
 
 async function open(directory: string): Promise<Log> {
   const log = disk(directory);
-  // on the day on which it was written, so that nothing is too old
+  // On the day on which it was written, so that nothing is too old
   const { clock, random } = { clock: handClock(Date.UTC(2026, 0, 1)), random: seededRandom(1) };
   await log.open({ clock, random, retain: (_, own) => own, keysMax: 1_000, keySecondsMin: 86_400, lineageMax: 32, warn: () => {} });
   return log;

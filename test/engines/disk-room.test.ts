@@ -23,14 +23,14 @@ test("[D4] a commit that takes more pages than was foreseen makes the file longe
   const environment = new Environment(directory);
   const random = seededRandom(1);
   const row = (offset: number) => {
-    // of one log, so that they are taken to come in order; in no order each touches a page of its own
+    // Of one log, so that they are taken to come in order; in no order each touches a page of its own
     const key = offsetKey(1, offset);
     return { table: "ages", key, value: writeJson(key, "x".repeat(100)) } as const;
   };
   for (const n of numbers(20)) await environment.commit(numbers(1_000, n * 1_000).map(row));
   for (const _ of numbers(8)) {
     const commit = environment.commit(numbers(2_000).map(() => row(1_000 + Math.floor(random.fraction() * 20_000))));
-    // nor does a look whether there is room, whenever it comes
+    // Nor does a look whether there is room, whenever it comes
     let isOver = false;
     const looking = (async () => {
       while (!isOver) await environment.look();

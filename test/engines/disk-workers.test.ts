@@ -43,7 +43,7 @@ beforeEach(() => {
 
 afterEach(async () => {
   vi.useRealTimers();
-  // workers first
+  // Workers first
   for (const log of [...opened].reverse()) await log.close();
   opened.clear();
   rmSync(directory, { recursive: true, force: true });

@@ -70,7 +70,7 @@ describe("A NATS that fails", () => {
     for (const n of numbers(3)) await a.log.append(LOBBY, [text(String(n))]);
     await until("it was told", () => told.length === 3);
     const before = (await everything(a.log)).head;
-    // as an operator does it who restores an older backup
+    // As an operator does it who restores an older backup
     await server.rewind(prefix, 2);
     const [after] = await a.log.append(LOBBY, [text("another third")]);
     expect(after).toMatchObject({ type: "stored", position: { offset: 3 } });

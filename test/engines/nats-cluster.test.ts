@@ -4,6 +4,7 @@ import type { Log, LogContext } from "../../src/core/log.ts";
 import { type NatsOptions, nats } from "../../src/nats.ts";
 import { everything, follow, LOBBY, text } from "../support/brokers.ts";
 import { NatsCluster } from "../support/nats-cluster.ts";
+import { NATS_KEEPS_COPIES } from "../support/nats-version.ts";
 import { until } from "../support/until.ts";
 
 let cluster: NatsCluster;
@@ -16,13 +17,6 @@ afterAll(async () => {
   for (const log of opened) await log.close();
   await cluster[Symbol.asyncDispose]();
 }, 30_000);
-
-async function versionOf(): Promise<string> {
-  const connection = await cluster.connect();
-  const version = connection.info?.version ?? "";
-  await connection.close();
-  return version;
-}
 
 async function open(options: NatsOptions): Promise<{ readonly log: Log; readonly sentences: readonly string[] }> {
   const sentences: string[] = [];
@@ -37,50 +31,57 @@ async function open(options: NatsOptions): Promise<{ readonly log: Log; readonly
 }
 
 describe("Three servers of NATS", () => {
-  test("[D4] with three replicas acks say replicated, and the operator is told only of a version that may store two messages in one place", async () => {
-    const { log, sentences } = await open({ prefix: "level", replicas: 3, streams: 1 });
-    const [, minor = 0] = (await versionOf()).split(".").map(Number);
-    const warnings = minor < 11 ? [expect.stringMatching(/two messages in one place.*3 copies.*2\.11/)] : [];
-    expect([log.level, sentences]).toEqual(["replicated", warnings]);
-  });
+  if (!NATS_KEEPS_COPIES) {
+    test("[D4] that may store two messages in one place, once streams have copies, are refused, and told why", async () => {
+      await expect(open({ prefix: "level", replicas: 3, streams: 1 })).rejects.toMatchObject({
+        code: "unsupported",
+        message: expect.stringMatching(/two messages in one place.*level-\* have up to 3\. Update it to 2\.11/),
+      });
+    });
+  } else {
+    test("[D4] with three replicas acks say replicated, and the operator is told nothing", async () => {
+      const { log, sentences } = await open({ prefix: "level", replicas: 3, streams: 1 });
+      expect([log.level, sentences]).toEqual(["replicated", []]);
+    });
 
-  test("[D1] [D4] [D5] of which the leader is killed and comes back lose nothing acknowledged, and nothing stands twice", async () => {
-    const [a, b] = [await open({ prefix: "kills", replicas: 3, streams: 1 }), await open({ prefix: "kills", replicas: 3, streams: 1 })];
-    const told = await follow(b.log);
-    const acknowledged = new Map<string, string>();
-    let isOver = false;
-    const publishing = [a, b, a].map(async ({ log }, publisher) => {
-      for (let n = 1; !isOver; n++) {
-        const key = `${publisher} ${n}`;
-        for (let isStored = false; !isStored && !isOver; ) {
-          const [one] = await log.append(LOBBY, [text(key, key)]).catch(() => []);
-          isStored = one !== undefined && "position" in one;
-          if (one !== undefined && "position" in one) acknowledged.set(key, one.position.tag);
-          else await new Promise((resolve) => setTimeout(resolve, 10));
+    test("[D1] [D4] [D5] of which the leader is killed and comes back lose nothing acknowledged, and nothing stands twice", async () => {
+      const [a, b] = [await open({ prefix: "kills", replicas: 3, streams: 1 }), await open({ prefix: "kills", replicas: 3, streams: 1 })];
+      const told = await follow(b.log);
+      const acknowledged = new Map<string, string>();
+      let isOver = false;
+      const publishing = [a, b, a].map(async ({ log }, publisher) => {
+        for (let n = 1; !isOver; n++) {
+          const key = `${publisher} ${n}`;
+          for (let isStored = false; !isStored && !isOver; ) {
+            const [one] = await log.append(LOBBY, [text(key, key)]).catch(() => []);
+            isStored = one !== undefined && "position" in one;
+            if (one !== undefined && "position" in one) acknowledged.set(key, one.position.tag);
+            else await new Promise((resolve) => setTimeout(resolve, 10));
+          }
         }
-      }
-    });
-    const some = async () => {
-      const before = acknowledged.size;
-      await until("some more were stored", () => acknowledged.size >= before + 50, 30_000);
-    };
-    await some();
-    const leader = await cluster.leaderOf("kills-0");
-    await leader.kill();
-    await some();
-    leader.start();
-    await some();
-    isOver = true;
-    await Promise.all(publishing);
-    await until("all that was acknowledged is read", async () => {
-      const page = await everything(a.log).catch(() => null);
-      const tags = new Set(page?.entries.map(({ tag }) => tag));
-      return [...acknowledged.values()].every((tag) => tags.has(tag));
-    });
-    const { entries } = await everything(a.log);
-    const tags = new Map(entries.map(({ data, tag }) => [data, tag]));
-    expect(tags.size, "each key once").toBe(entries.length);
-    expect([...acknowledged].filter(([key, tag]) => tags.get(key) !== tag)).toEqual([]);
-    await until("the follower has heard of the end", () => told.at(-1) === entries.at(-1)?.data || told.at(-1) === "changed");
-  }, 90_000);
+      });
+      const some = async () => {
+        const before = acknowledged.size;
+        await until("some more were stored", () => acknowledged.size >= before + 50, 30_000);
+      };
+      await some();
+      const leader = await cluster.leaderOf("kills-0");
+      await leader.kill();
+      await some();
+      leader.start();
+      await some();
+      isOver = true;
+      await Promise.all(publishing);
+      await until("all that was acknowledged is read", async () => {
+        const page = await everything(a.log).catch(() => null);
+        const tags = new Set(page?.entries.map(({ tag }) => tag));
+        return [...acknowledged.values()].every((tag) => tags.has(tag));
+      });
+      const { entries } = await everything(a.log);
+      const tags = new Map(entries.map(({ data, tag }) => [data, tag]));
+      expect(tags.size, "each key once").toBe(entries.length);
+      expect([...acknowledged].filter(([key, tag]) => tags.get(key) !== tag)).toEqual([]);
+      await until("the follower has heard of the end", () => told.at(-1) === entries.at(-1)?.data || told.at(-1) === "changed");
+    }, 90_000);
+  }
 });

@@ -127,7 +127,7 @@ describe("What is told of NATS", () => {
   test("[D5] a publish that is under way when the engine is closed is unknown, for it may be stored", async () => {
     await using server = new NatsServer();
     await using proxy = await FaultProxy.open(server.port);
-    // close does not wait
+    // Close does not wait
     const clock: Clock = { ...systemClock, after: (ms, act) => systemClock.after(ms === 5_000 ? 50 : ms, act) };
     await using nodes = natsNodes(proxy);
     await using direct = natsNodes(server);
@@ -148,7 +148,7 @@ describe("What is told of NATS", () => {
     await a.log.append(LOBBY, [text("first")]);
     await until("it was told", () => told.length === 1);
     const stranger = await connect({ servers: `127.0.0.1:${server.port}` });
-    // as if NATS had stored it, and were telling it
+    // As if NATS had stored it, and were telling it
     const headers = { encode: () => Buffer.from("NATS/1.0\r\nNats-Sequence: 7\r\nThroughline-Log: 2\r\n\r\n") };
     stranger.publish(`${prefix}.0.told.chat.lobby`, "x", { headers: headers as never });
     await stranger.flush();

@@ -53,7 +53,7 @@ async function expectTold(tl: Throughline, live: ReturnType<typeof read>, lost: 
   const readers = lost.map((position) => read(tl, position));
   await until("all have read to the end", () => [live, ...readers].every(({ got }) => got.at(-1) === "new 12"));
   for (const [index, { got }] of [live, ...readers].entries()) {
-    // before the gap at most what others were told before, after it everything that there is
+    // Before the gap at most what others were told before, after it everything that there is
     const gap = got.indexOf("gap truncated");
     const after = got.slice(gap + 1);
     expect(gap).toBeGreaterThanOrEqual(0);
@@ -78,7 +78,7 @@ describe("A NATS that loses the end of its logs", () => {
       server.start();
       for (const n of numbers(12)) await publishSurely(tl, `new ${n}`);
       await expectTold(tl, live, lost, false);
-      // the control: by offset alone, under the epoch of the day, the same reader would have lost messages and not known it
+      // The control: by offset alone, under the epoch of the day, the same reader would have lost messages and not known it
       const { epoch } = parsePosition((await tl.channel(LOBBY).publish("end")).position);
       const blind = read(tl, `${epoch}.${String(parsePosition(lost[9]!).offset).padStart(16, "0")}.${NO_TAG}`);
       await until("it has read to the end", () => blind.got.at(-1) === "end");

@@ -72,7 +72,7 @@ describe("A node", () => {
     const { server, prefix } = sharedNats();
     await using nodes = natsNodes(server);
     const hand = handClock();
-    // minutes pass by hand, and what NATS may take to answer does not
+    // Minutes pass by hand, and what NATS may take to answer does not
     const clock: Clock = { ...systemClock, now: hand.now, after: (ms, act) => (ms > 60_000 ? hand : systemClock).after(ms, act) };
     const { log } = await nodes.open({ prefix, retain: { secondsMax: 3_600 } }, { clock });
     for (const n of numbers(5)) await log.append(LOBBY, [text(String(n), String(n))]);
@@ -109,7 +109,7 @@ describe("A node", () => {
     for (const n of numbers(6)) {
       const { log } = await nodes.open({ prefix }, { lineageMax: 3 });
       await log.append(LOBBY, [text(String(n))]);
-      // as after a restart
+      // As after a restart
       await server.ask(`STREAM.DELETE.${prefix}-fence`);
     }
     const { head } = await everything((await nodes.open({ prefix })).log);
@@ -122,7 +122,7 @@ describe("A node that missed a wake-up", () => {
   test("[D2] hears of it within seconds, by one look at the log, however many follow", async () => {
     const { server, prefix } = sharedNats();
     await using nodes = natsNodes(server);
-    // streams that do not tell: as if each message had been lost on its way
+    // Streams that do not tell: as if each message had been lost on its way
     for (const n of numbers(8).map((one) => one - 1)) {
       const subjects = [`${prefix}.${n}.log.>`, `${prefix}.${n}.keys.>`];
       await server.ask(`STREAM.CREATE.${prefix}-${n}`, { name: `${prefix}-${n}`, subjects });

@@ -133,7 +133,7 @@ describe.each([REDIS, NATS, CLUSTER])("Presence and signals on two nodes with $n
     const [ada, eve] = [town.guest(a), town.guest(b, undefined, "sse")];
     const heard: string[][] = [[], []];
     for (const [index, { channel }] of [ada, eve].entries()) channel.on("signal", ({ data }) => void heard[index]?.push(String(data)));
-    // who has just come may not be listened for yet by the other node
+    // Who has just come may not be listened for yet by the other node
     await until("both hear", () => {
       a.tl.channel("chat/lobby").signal("hello", "hello");
       return heard.every((one) => one.length > 0);

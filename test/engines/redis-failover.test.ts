@@ -75,7 +75,7 @@ describe.each(LIBRARIES)("A failover, with $name", (library) => {
       // WAIT covers what its own connection has written
       await pair.master.ask.set("mark", "1");
       expect(await pair.master.ask.wait(1, 5_000)).toBe(1);
-      // the link between the two is cut, and the replica is made a master
+      // The link between the two is cut, and the replica is made a master
       await pair.replica.ask.replicaof("NO", "ONE");
       const live = read(tl, last);
       const lost: string[] = [];
@@ -95,13 +95,13 @@ describe.each(LIBRARIES)("A failover, with $name", (library) => {
       const readers = lost.map((position) => read(tl, position));
       await until("all have read to the end", () => [live, ...readers].every(({ got }) => got.at(-1) === "new 12"));
       for (const [index, { got }] of [live, ...readers].entries()) {
-        // before the gap at most what others were told before, after it everything that there is
+        // Before the gap at most what others were told before, after it everything that there is
         const gap = got.indexOf("gap truncated");
         expect(got.slice(gap)).toEqual(["gap truncated", ...numbers(12).map((n) => `new ${n}`)]);
         expect([[], numbers(10 - index, index + 1).map((n) => `lost ${n}`)]).toContainEqual(got.slice(0, gap));
       }
 
-      // the control: by offset alone, under the epoch of the day, the same readers would have lost messages and not known it
+      // The control: by offset alone, under the epoch of the day, the same readers would have lost messages and not known it
       const { epoch } = parsePosition((await channel.publish("end")).position);
       const blind = read(tl, `${epoch}.${String(parsePosition(lost[9]!).offset).padStart(16, "0")}.${NO_TAG}`);
       await until("it has read to the end", () => blind.got.at(-1) === "end");
@@ -122,7 +122,7 @@ describe.each(LIBRARIES)("A failover, with $name", (library) => {
       await until("it reads", () => before.got.length === 1);
       await pair.replica.ask.replicaof("NO", "ONE");
       await pair.failOver();
-      // of two machines one is left, so that nothing is replicated; but it is stored, and told
+      // Of two machines one is left, so that nothing is replicated; but it is stored, and told
       const answer = () =>
         channel.publish("message", "2", { key: "2" }).then(
           () => "stored",

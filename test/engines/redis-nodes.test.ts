@@ -44,7 +44,7 @@ describe("A node", () => {
     const { log } = await nodes.open({ prefix }, { lineageMax: 3 });
     for (const n of numbers(6)) {
       await log.append(LOBBY, [text(String(n))]);
-      // as after a restart
+      // As after a restart
       await server.ask.hset(`${prefix}{${LOBBY}}:meta`, "repl", "another");
     }
     const { head } = await everything(log);
@@ -62,7 +62,7 @@ describe("A node that missed a wake-up", () => {
     await a.log.append(LOBBY, [text("first")]);
     await until("all were told", () => told.every((one) => one.length === 1));
     const { ask } = server;
-    // as if the message had been lost on its way
+    // As if the message had been lost on its way
     await ask.xadd(`${prefix}{${LOBBY}}:log`, "2-0", `${Date.now()} abcdefgh 12 13 tmessage`, "second");
     await ask.hset(`${prefix}{${LOBBY}}:meta`, "top", "2", "topTag", "abcdefgh", "bytesTop", "25");
     await ask.config("RESETSTAT");

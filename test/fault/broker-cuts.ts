@@ -43,7 +43,7 @@ export async function live(ground: Ground, nodes: Nodes, cut: () => Promise<void
   await nodes.begin();
   await ground.gather({ publishers: 8, paceMs: 4, readers: { sse: 2, websocket: 2, "long-poll": 1 } });
   for (let cuts = 0; cuts < CUTS; cuts++) {
-    // a busy machine takes its time for each
+    // A busy machine takes its time for each
     for (let tens = 6 + Math.floor(ground.random.fraction() * 20); tens > 0; tens--) await ground.progress(10);
     await cut();
     await ground.progress(50);

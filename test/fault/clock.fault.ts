@@ -26,7 +26,7 @@ class WallClock {
   }
 
   set(offsetSeconds: number): void {
-    // at once: an empty file would be another time
+    // At once: an empty file would be another time
     writeFileSync(`${this.#path}.new`, `${offsetSeconds < 0 ? "" : "+"}${offsetSeconds}\n`);
     renameSync(`${this.#path}.new`, this.#path);
   }
@@ -46,7 +46,7 @@ test("[D1] [D2] [D3] [D5] a wall clock that jumps by an hour and a day, back and
     clock.set(offset);
     await ground.progress(40);
     if (step % 3 === 2) {
-      // started anew at a time before the one it stopped at
+      // Started anew at a time before the one it stopped at
       await ground.stop(step % 2 === 0 ? "SIGTERM" : "SIGKILL");
       await ground.serve({ env: clock.env });
     }

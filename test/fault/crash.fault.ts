@@ -15,7 +15,7 @@ test(`[D1] [D2] [D3] [D4] [D5] [D10] a server killed ${KILLS} times under load l
   await ground.serve();
   await ground.gather({ naive: 2 });
   for (let kills = 0; kills < KILLS; kills++) {
-    // at any moment of the load
+    // At any moment of the load
     await ground.progress(10 + Math.floor(ground.random.fraction() * 60));
     ground.fault("kill", "start");
     await ground.stop("SIGKILL");
@@ -37,7 +37,7 @@ test(`[D4] killed as it is about to sync, at one in ${FSYNC_STEP} of the first 1
     await ground.stop("SIGKILL");
     ground.fault("kill", "start");
     const inject = ["-e", "trace=fdatasync", "-e", `inject=fdatasync:signal=SIGKILL:when=${nth}`];
-    // one thread that syncs, so that its calls are counted in one row
+    // One thread that syncs, so that its calls are counted in one row
     const under = [need("strace"), "-D", "-f", "-qq", "-o", "/dev/null", ...inject];
     await ground.serve({ under, env: { UV_THREADPOOL_SIZE: "1" } });
     await ground.ended();

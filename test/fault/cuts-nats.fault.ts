@@ -1,6 +1,5 @@
-import { execFileSync } from "node:child_process";
 import { test } from "vitest";
-import { need } from "../support/need.ts";
+import { isNats, NATS_KEEPS_COPIES, NATS_VERSION } from "../support/nats-version.ts";
 import { CUTS, cutPower, judgeCuts, live, NOTHING, type Setting, WHAT_IS_IN_MEMORY } from "./broker-cuts.ts";
 import { Ground } from "./ground.ts";
 import { MEMBERS, NatsBroker } from "./nats-broker.ts";
@@ -10,11 +9,8 @@ import { Volume } from "./volume.ts";
 
 const NODES = 2;
 const PATIENCE_MS = 120_000 + CUTS * 60_000;
-const VERSION = execFileSync(need("nats-server"), ["--version"], { encoding: "utf8" }).match(/v(\d+)\.(\d+)\S*/) ?? ["", "0", "0"];
-/** `sync_interval` came with 2.10. */
-const CAN_SYNC = Number(VERSION[1]) > 2 || Number(VERSION[2]) >= 10;
-/** One of several before 2.11 loses acknowledged messages of two nodes without any fault (docs/nats.md). */
-const IS_EXCLUSIVE = Number(VERSION[1]) > 2 || Number(VERSION[2]) >= 11;
+/** `sync_interval` came with it. */
+const CAN_SYNC = isNats("2.10");
 
 interface NatsSetting extends Setting {
   readonly jetstream: string;
@@ -39,11 +35,11 @@ for (const setting of SETTINGS) {
     await broker.start();
     const nodes = new Nodes(ground, NODES, NatsBroker.urlOf, setting.broker);
     await live(ground, nodes, () => cutPower(ground, volume, broker, setting.takes));
-    judgeCuts(ground, "D5 NATS", `nats-server ${VERSION[0]}`, setting);
+    judgeCuts(ground, "D5 NATS", `nats-server v${NATS_VERSION}`, setting);
   });
 }
 
-if (IS_EXCLUSIVE) {
+if (NATS_KEEPS_COPIES) {
   test(`[D4] ${CUTS} power cuts of a NATS that is one of three, whose logs have three copies, take nothing that was acknowledged, and nobody is told anything`, {
     timeout: PATIENCE_MS,
   }, async () => {
@@ -60,9 +56,9 @@ if (IS_EXCLUSIVE) {
     await live(ground, nodes, async () => {
       const { volume, broker } = members[Math.floor(ground.random.fraction() * members.length)]!;
       await cutPower(ground, volume, broker, setting.takes);
-      // of two that lack their last writes at a time more is asked than of one
+      // Of two that lack their last writes at a time more is asked than of one
       await broker.isCurrent();
     });
-    judgeCuts(ground, "D5 NATS", `nats-server ${VERSION[0]}`, setting);
+    judgeCuts(ground, "D5 NATS", `nats-server v${NATS_VERSION}`, setting);
   });
 }

@@ -33,7 +33,7 @@ for (const setting of SETTINGS) {
     await live(ground, new Nodes(ground, NODES, RedisBroker.urlOf), async () => {
       if (setting.keeps["appendonly"] === "no") await snapshot(ground, broker);
       await cutPower(ground, volume, broker, setting.takes);
-      // what Redis itself may lose at the second of two crashes is not tried here (docs/redis.md)
+      // What Redis itself may lose at the second of two crashes is not tried here (docs/redis.md)
       if (setting.keeps["appendonly"] === "yes") await broker.rewrite();
     });
     judgeCuts(ground, "D5 Redis", `Redis ${broker.version}`, setting);
@@ -48,7 +48,7 @@ const IN_PLACE: readonly (Setting & { readonly keeps: Keeping })[] = [
   },
   {
     ...{ setting: "appendfsync everysec, waitReplicas 1, the master comes back", level: "replicated" },
-    // all of a channel, where it was first written within the last second
+    // All of a channel, where it was first written within the last second
     takes: { loses: ["replicated"], may: ["truncated", "epoch"] },
     keeps: { ...AT_ONCE, save: "", appendonly: "yes", appendfsync: "everysec" },
   },
@@ -78,7 +78,7 @@ test(`[D3] [D4] ${CUTS} power cuts of a Redis whose replica takes over take noth
   const ground = new Ground();
   const setting: Setting = {
     ...{ setting: "appendfsync everysec, waitReplicas 1, the replica takes over", level: "replicated" },
-    // what was on its way to the replica is stored in one place, and goes with it
+    // What was on its way to the replica is stored in one place, and goes with it
     takes: { loses: ["disk"], may: ["truncated"] },
   };
   let broker = new RedisBroker(ground, "redis-0", { keeps: { ...AT_ONCE, save: "", appendonly: "yes", appendfsync: "everysec" } });

@@ -27,7 +27,7 @@ test("[D3] [D4] a data file that was cut keeps the server from starting, with wh
     cpSync(kept, ground.data, { recursive: true });
     ground.fault("truncated file", "stop");
   }
-  // of the table of readers nothing is kept across a start
+  // Of the table of readers nothing is kept across a start
   writeFileSync(join(ground.data, "lock.mdb"), Buffer.alloc(8_192, 0xa5));
   expect(await ground.serve()).toBe(true);
   await ground.progress(50);
@@ -87,7 +87,7 @@ test("[D4] a file system that has become read-only refuses what is published, an
   await ground.gather({ naive: 2, publishers: 0, askers: 0 });
   const publishers = await ground.gather();
   await ground.progress(50);
-  // between two commits: a write that fails inside of LMDB may end the process (src/engines/disk/room.ts)
+  // Between two commits: a write that fails inside of LMDB may end the process (src/engines/disk/room.ts)
   await ground.dismiss(publishers);
   const { refused, unknown } = ground;
   ground.fault("read-only", "start");

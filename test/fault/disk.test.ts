@@ -55,7 +55,7 @@ test(`[D4] [D5] ${KILLS} times killed in the middle of publishing: nothing ackno
     await child.ended;
     for (const line of child.lines) {
       const [word, channel, epoch, offset, tag, key] = line.split(" ") as [string, string, string, string, string, string];
-      // the last line may be cut by the kill
+      // The last line may be cut by the kill
       if (word === "ack" && key !== undefined && tag?.length === 8) acked.set(key, { channel, epoch, offset: Number(offset), tag });
     }
 

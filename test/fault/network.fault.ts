@@ -34,7 +34,7 @@ test(`[D2] [D5] [D10] ${TIMES} times half of the connections are reset, and noth
   const cuts = ground.closes();
   for (let times = 0; times < TIMES; times++) {
     ground.fault("reset", "start");
-    // another half each time
+    // Another half each time
     const seed = 1 + Math.floor(ground.random.fraction() * 1_000_000);
     ground.filter([`tcp dport ${PORT} jhash tcp sport mod 2 seed ${seed} == 1 reject with tcp reset`]);
     await ground.progress(30);

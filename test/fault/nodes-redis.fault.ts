@@ -57,7 +57,7 @@ test(`[D3] a Redis that fails over ${FAILOVERS} times without its last writes: e
     broker = replica;
     await ground.progress(50);
     ground.fault("failover", "stop");
-    // one by way of a node that has not noticed yet may be taken back once more
+    // One by way of a node that has not noticed yet may be taken back once more
     const told = () => new Set(ground.gaps.slice(gaps.length).map(({ cid, channel }) => `${cid} ${channel}`));
     await until("everyone is told", () => told().size === 10, 20_000);
   }

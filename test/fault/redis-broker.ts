@@ -76,7 +76,7 @@ export class RedisBroker implements Broker {
       dir: this.#directory,
       ...this.#keeps,
       "enable-debug-command": "yes",
-      // it is not to leave its master because that is slow
+      // It is not to leave its master because that is slow
       "repl-timeout": 600,
     };
     const words = Object.entries(own).flatMap(([name, value]) => [`--${name}`, ...(value === "" ? [""] : String(value).split(" "))]);

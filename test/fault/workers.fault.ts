@@ -43,7 +43,7 @@ test("[D4] the process that writes, killed again and again as it is about to syn
     await ground.stop("SIGKILL");
     const inject = ["-e", "trace=fdatasync", "-e", `inject=fdatasync:signal=SIGKILL:when=${nth}`];
     const under = [need("strace"), "-D", "-f", "-qq", "-o", "/dev/null", ...inject];
-    // one thread that syncs, so that its calls are counted in one row
+    // One thread that syncs, so that its calls are counted in one row
     await serve(ground, { under, env: { UV_THREADPOOL_SIZE: "1" } });
     ground.fault("kills of the owner", "start");
     await kills(ground, 3 * TIMES);
@@ -59,7 +59,7 @@ test(`[D4] [D5] the process that writes, killed ${META_KILLS} times while it put
   timeout: 60_000 + META_KILLS * 5_000,
 }, async () => {
   const ground = new Ground();
-  // the page is written, and whoever wrote it dies before it has said so to those who read
+  // The page is written, and whoever wrote it dies before it has said so to those who read
   const inject = ["-e", "trace=pwrite64", "-e", `inject=pwrite64:delay_exit=${META_PAGE_MS * 1_000}`];
   const under = [need("strace"), "-D", "-f", "-qq", "-o", "/dev/null", ...inject];
   await serve(ground, { under });

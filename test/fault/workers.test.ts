@@ -28,7 +28,7 @@ test(`[D1] [D2] [D4] [D5] [D10] P8: of --workers 2 a worker, the process that wr
   const readers = EACH.map((transport) => crew.reader(url, transport));
   const bare = new BareLoop(url, crew.start);
   crew.loops.push(bare);
-  // while it is away something must be stored, or it has nothing to lose
+  // While it is away something must be stored, or it has nothing to lose
   const furthest = (offsets: Iterable<number>) => Math.max(0, ...offsets);
   bare.comesBack = () => furthest(crew.chronicle.offsets.values()) > furthest(bare.chronicle.offsets.values()) + 3;
   await crew.live();

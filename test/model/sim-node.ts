@@ -51,7 +51,7 @@ export class ServerNode implements Target {
     this.log = store.logOf(this.owner);
     this.hub = new Hub({
       engine: this.log,
-      // short of time in every other millisecond
+      // Short of time in every other millisecond
       clock: { ...time.clockOf(this.owner), busy: () => Math.floor(time.nowMs) % 2 },
       random: chance.random,
       limits,

@@ -93,7 +93,7 @@ describe("throughline backup and restore", () => {
     });
     const restored = await runProgram(["restore", file, "--data", data, "--force"]);
     expect(restored).toMatchObject({ code: 0, err: "" });
-    // the two of the lobby, and what the server publishes of the machine
+    // The two of the lobby, and what the server publishes of the machine
     expect(restored.out).toMatch(/\nLost with the log that was there: \d+ messages.*\. Readers that had them are told\.\n$/);
     await startDevProgram(port, directory);
     await publish(url, ["4", "5", "6"]);
@@ -133,7 +133,7 @@ describe("throughline backup and restore", () => {
     expect(half(), "it was in the middle").toHaveLength(1);
     expect(readFileSync(file).equals(before)).toBe(true);
 
-    // a dead reader is noticed, or each of these commits would take new pages
+    // A dead reader is noticed, or each of these commits would take new pages
     const { size } = statSync(join(data, "data.mdb"));
     for (const n of numbers(3_000)) await log.append("short", [draft(`${n}`)]);
     expect(statSync(join(data, "data.mdb")).size - size).toBeLessThan(40_000_000);

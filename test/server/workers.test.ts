@@ -35,7 +35,7 @@ describe("throughline dev --workers", () => {
       await until("signals have come", async () => {
         sse.channel("chat/lobby").signal("typing", "by sse");
         websocket.channel("chat/lobby").signal("typing", "by websocket");
-        // a signal is not told to whoever sent it, and long-poll readers have none between two polls
+        // A signal is not told to whoever sent it, and long-poll readers have none between two polls
         return (
           signals.slice(1, READERS_EACH).every((one) => one.size === 2) &&
           signals.slice(READERS_EACH + 1, 2 * READERS_EACH).every((one) => one.size === 2)

@@ -117,7 +117,7 @@ function damage(path: string, original: Buffer, seed: number, how: string): void
     return;
   }
   const bytes = Buffer.from(original);
-  // half of the flips in the first bytes of pages: there are the heads, which LMDB believes
+  // Half of the flips in the first bytes of pages: there are the heads, which LMDB believes
   for (let flips = 1 + Math.floor(random.fraction() * 8); flips > 0; flips--) {
     const page = Math.floor((random.fraction() * bytes.length) / 4096) * 4096;
     const at = page + Math.floor(random.fraction() * (random.fraction() < 0.5 ? 64 : 4096));
@@ -139,7 +139,7 @@ async function readAll(directory: string): Promise<string> {
     for (const channel of ["orders", "chat/lobby"]) {
       try {
         const { head, entries } = await log.read(channel, 0, EVERYTHING);
-        // the head of the file has no checksum: damaged there, it may fall back to the commit before the last
+        // The head of the file has no checksum: damaged there, it may fall back to the commit before the last
         if (head === null || head.top < 90 || entries.length !== head.top) return `wrong head of ${channel}: ${JSON.stringify(head)}`;
         for (const [index, entry] of entries.entries()) {
           if (entry.offset !== index + 1 || entry.data !== draftOf(`k${entry.offset}`, entry.offset % 9 === 0 ? 9_000 : 80).data)

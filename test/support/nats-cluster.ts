@@ -20,7 +20,7 @@ export class NatsCluster implements AsyncDisposable {
         new NatsServer({ lines: [`server_name: n${index}`, `cluster { name: line, listen: "127.0.0.1:${port}", routes: [${list}] }`] }),
     );
     const cluster = new NatsCluster(servers);
-    // a leader may be there before it knows of all
+    // A leader may be there before it knows of all
     const probe = { name: "probe", subjects: ["probe"], storage: "memory", num_replicas: 3 };
     const ask = (what: string, body?: object) => servers[0]!.ask<{ error?: object }>(what, body).catch(() => ({ error: {} }));
     await until("they agree", async () => (await ask("STREAM.CREATE.probe", probe)).error === undefined, 20_000);

@@ -56,7 +56,7 @@ export class RedisServer {
 
   /** Starts it, or starts it again with what it has kept, and returns once it listens. */
   start(): void {
-    // written once it listens, which it does not do yet when its socket appears
+    // Written once it listens, which it does not do yet when its socket appears
     const pidFile = join(this.#directory, "redis.pid");
     for (const path of [this.socket, pidFile]) rmSync(path, { force: true });
     const own = [
@@ -112,7 +112,7 @@ export class RedisServer {
   async follow(master: RedisServer): Promise<void> {
     await this.ask.replicaof("127.0.0.1", master.port);
     await until("it has all of its master", async () => (await this.ask.info("replication")).includes("master_link_status:up"));
-    // the stream of commands begins only once it has said that it is there
+    // The stream of commands begins only once it has said that it is there
     await master.ask.set("followed", "1");
     await until("it follows its master", async () => (await master.ask.wait(1, 1_000)) === 1);
   }

@@ -3,9 +3,8 @@ import type { Notice } from "../../core/log.ts";
 import type { Cancel, Clock, Random } from "../../protocol/clock.ts";
 import type { Entry } from "../../protocol/entry.ts";
 import { ThroughlineError } from "../../protocol/error.ts";
-import { NOTICES_BYTES_MAX } from "./desk.ts";
 import { type Answer, type Ask, DISPATCH_VERSION, join } from "./dispatch.ts";
-import { Link } from "./link.ts";
+import { Link, NOTICES_BYTES_MAX } from "./link.ts";
 import { placeOf } from "./place.ts";
 
 /** The window of the wait before the owner is tried again: it doubles from the first to the last. */
@@ -18,7 +17,7 @@ const CLOSE_MS_MAX = 5_000;
 
 type Answered = Extract<Answer, { type: "done" }>["answer"];
 type Asked = Extract<Ask, { id: number }>;
-// distributes over the kinds of questions
+// Distributes over the kinds of questions
 type WithoutId<Word> = Word extends Ask ? Omit<Word, "id"> : never;
 
 interface Pending {
@@ -130,7 +129,7 @@ export class Asking {
   #take(answer: Answer, data: Buffer): void {
     const { onUp, onWake, onTold, onNotice } = this.#context;
     if (answer.type === "hello") {
-      // another version's owner goes, or this worker does
+      // Another version's owner goes, or this worker does
       if (answer.version !== DISPATCH_VERSION) this.#link?.destroy();
       else {
         this.#isUp = true;

@@ -163,7 +163,7 @@ export class BackupReader {
       const length = head.readUInt32LE(0);
       if (length === 0) break;
       if (position + length > this.#size) throw this.damage("it was cut: its end is missing");
-      // afresh for each block: its rows are views of it
+      // Afresh for each block: its rows are views of it
       const rows = Buffer.allocUnsafeSlow(length);
       const isRead = await this.#fill(rows, position);
       if (!isRead || head.readUInt32LE(4) !== crc32(rows)) throw this.damage(`the block at byte ${position} has a wrong checksum`);

@@ -162,14 +162,14 @@ class Check {
     }
     if (tree.branchCount !== branches || tree.leafCount !== BigInt(level.length))
       throw new Damage(`the tree of ${tree.table || "tables"} has lost pages`);
-    // the table of tables is short, and says where the others are
+    // The table of tables is short, and says where the others are
     if (tree.table === "" && (await this.#isTableList(level))) for (const place of level) await this.#checkLeaf(place, tree);
     else for (const place of level) this.#leaves.push({ place, tree });
   }
 
   async #children({ page, low, high }: Place): Promise<Place[]> {
     const { bytes, nodes } = await this.#page(page, BRANCH);
-    // the first node's key is not used, and empty
+    // The first node's key is not used, and empty
     const keys = nodes.map((node) => bytes.subarray(node + NODE_BYTES, node + NODE_BYTES + bytes.readUInt16LE(node + 6)));
     return nodes.map((node, index) => ({
       page: childOf(bytes, node),

@@ -117,7 +117,7 @@ export function join<Message extends Content>(words: readonly Word<Message>[], d
   return words.map(({ bytes, utf16, ...rest }) => {
     const own = data.subarray(at, at + bytes);
     at += bytes;
-    // bytes are a copy: what the socket read into is not to be kept alive by one of them
+    // Bytes are a copy: what the socket read into is not to be kept alive by one of them
     const content = rest.kind === "bytes" ? new Uint8Array(own) : own.toString(utf16 ? "utf16le" : "utf8");
     return { ...rest, data: content } as unknown as Message;
   });

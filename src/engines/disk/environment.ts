@@ -63,9 +63,9 @@ export class Environment implements Store {
       path: directory,
       noSubdir: false,
       maxDbs: TABLES.length,
-      // with it (lmdb's default) a commit is answered before it is synced
+      // With it (lmdb's default) a commit is answered before it is synced
       overlappingSync: false,
-      // with it lmdb makes a promise of its own for each turn, which nobody can catch: a full disk would end the process as an unhandled rejection
+      // With it lmdb makes a promise of its own for each turn, which nobody can catch: a full disk would end the process as an unhandled rejection
       eventTurnBatching: false,
       ...binary,
     });

@@ -1,6 +1,9 @@
 import type { Socket } from "node:net";
 import { type Answer, type Ask, FrameReader, writeFrame } from "./dispatch.ts";
 
+/** Bytes that the other end has not taken yet; beyond, signals to it are dropped, and a worker is woken where it would be given messages. */
+export const NOTICES_BYTES_MAX = 1024 * 1024;
+
 interface LinkEvents<In> {
   readonly onFrame: (word: In, data: Buffer) => void;
   /** It is gone, whoever ended it. Called once. */

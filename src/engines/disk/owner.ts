@@ -51,7 +51,7 @@ export async function own(directory: string): Promise<Owner> {
       remove(path);
       throw refused(directory, `cannot be written: ${(error as Error).message}`, "Make space, or mend the disk.");
     }
-    // one that listed the files long ago may have made a generation that was there and gone: the newest wins
+    // One that listed the files long ago may have made a generation that was there and gone: the newest wins
     if (generations(directory).at(-1) !== mine) {
       remove(path);
       continue;
@@ -68,11 +68,11 @@ export async function own(directory: string): Promise<Owner> {
 function hold(path: string, holder: Holder): Owner {
   let isBeating = false;
   const heart = setInterval(async () => {
-    // on a disk that hangs a beat takes as long as it hangs: not on the event loop, and one at a time
+    // On a disk that hangs a beat takes as long as it hangs: not on the event loop, and one at a time
     if (isBeating) return;
     isBeating = true;
     const now = new Date();
-    // a disk that fails now is told of by the next commit
+    // A disk that fails now is told of by the next commit
     await utimes(path, now, now).catch(() => {});
     isBeating = false;
   }, HEARTBEAT_MS);
@@ -83,7 +83,7 @@ function hold(path: string, holder: Holder): Owner {
       try {
         writeFileSync(path, JSON.stringify({ ...holder, released: true }));
       } catch {
-        // a full disk: then the next owner sees that this process is gone
+        // A full disk: then the next owner sees that this process is gone
       }
     },
   };
@@ -165,7 +165,7 @@ function remove(path: string): void {
   try {
     unlinkSync(path);
   } catch {
-    // another owner was quicker
+    // Another owner was quicker
   }
 }
 

@@ -17,7 +17,7 @@ export function readPage(
   const stand = readStand(store, channel);
   if (stand === null) return { head: null, entries: [] };
   const mark = (offset: number) => markOf(store, channel, stand.id, offset);
-  // what is past its age is passed over, whether or not it was trimmed yet
+  // What is past its age is passed over, whether or not it was trimmed yet
   const first = firstKept(stand.first, stand.top, (offset) => !isPastAge(mark(offset).at, nowMs, retention));
   const boundaryTag = first > stand.first ? mark(first - 1).tag : stand.boundaryTag;
   const entries: Entry[] = [];

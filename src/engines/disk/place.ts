@@ -34,7 +34,7 @@ export function clearPlace(directory: string): void {
   try {
     rmdirSync(linked ?? folder);
   } catch {
-    // it is gone, or holds what is not ours
+    // It is gone, or holds what is not ours
   }
   if (linked !== null) rmSync(folder);
 }

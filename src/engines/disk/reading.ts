@@ -18,7 +18,7 @@ export class Reading {
     const binary = { encoding: "binary", keyEncoding: "binary" } as const;
     this.#root = open<Buffer, Buffer>({ path: directory, noSubdir: false, maxDbs: TABLES.length, readOnly: true, ...binary });
     try {
-      // a process that was killed while it read has left its mark, and the pages of that moment would be kept for it
+      // A process that was killed while it read has left its mark, and the pages of that moment would be kept for it
       this.#root.readerCheck();
       this.#tables = Object.fromEntries(TABLES.map((name) => [name, this.#root.openDB({ name, ...binary })])) as Record<
         Table,

@@ -119,7 +119,7 @@ async function copy(reader: BackupReader, target: Environment, replaced: Replace
     const eras: Era[] = [...stand.lineage, ...replaced.takeOver(row.key.toString(), stand)];
     const epoch = epochAfter(eras.map((era) => era.epoch).reduce(later));
     const lineage = [...eras, { epoch, start: stand.top + 1 }].slice(-LIMITS.lineageMax);
-    // rows of what was trimmed did not come along
+    // Rows of what was trimmed did not come along
     return writeJson(row.key, { ...stand, lineage, lowest: stand.first });
   };
   let writes: Write[] = [];
@@ -139,7 +139,7 @@ async function copy(reader: BackupReader, target: Environment, replaced: Replace
 
 /** While the place of the building is there no server starts: so whatever of this is cut, none begins with half of it. */
 async function putInPlace(directory: string, place: string, putFormat: () => void): Promise<void> {
-  // whoever still reads the old log keeps its table of readers with it
+  // Whoever still reads the old log keeps its table of readers with it
   rmSync(join(directory, "lock.mdb"), { force: true });
   renameSync(join(place, DATA_FILE), join(directory, DATA_FILE));
   putFormat();

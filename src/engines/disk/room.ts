@@ -35,7 +35,7 @@ export class Room {
    * it must not be called.
    */
   takeFor(writes: readonly Write[]): void {
-    // of no bytes: the file system says whether it takes any (0.5 us). access(2) does not know that of an ext4 that has given up (Linux 6.18)
+    // Of no bytes: the file system says whether it takes any (0.5 us). access(2) does not know that of an ext4 that has given up (Linux 6.18)
     writeSync(this.#file, ZEROS, 0, 0, 0);
     this.#growTo(this.#lastPageEnd() + this.#bytesOf(writes));
   }
@@ -59,7 +59,7 @@ export class Room {
   #growTo(end: number): void {
     // As it is now: a commit that took more than was foreseen has made the file longer itself, and what stands there is not to be written over
     let { size } = fstatSync(this.#file);
-    // in steps: what was written stays taken, also if the next step fails
+    // In steps: what was written stays taken, also if the next step fails
     while (size < end) size += writeSync(this.#file, ZEROS, 0, ZEROS.length, size);
   }
 

@@ -60,7 +60,7 @@ export class Sweeper {
       while (!this.#isStopped && (await this.#writer.submit(0, (transaction) => transaction.sweep(channel, retention)))) {}
     }
     const last = rows.at(-1);
-    // the key behind the last one: a zero byte longer
+    // The key behind the last one: a zero byte longer
     return last === undefined || rows.length < CHANNELS_PER_TURN_MAX ? null : Buffer.concat([last.key, FIRST_KEY]);
   }
 

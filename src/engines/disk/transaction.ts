@@ -189,7 +189,7 @@ export class Transaction {
   #remember(open: Open, stand: Stand, digest: Buffer, print: string, entry: Entry, expired: KnownKey | undefined): void {
     const { offset, tag, at } = entry;
     const known: KnownKey = { print, epoch: epochOf(stand), offset, tag, at };
-    // an expired key that is used again, and was not dropped yet: its age goes, its row is written over
+    // An expired key that is used again, and was not dropped yet: its age goes, its row is written over
     const isInTable = expired !== undefined && stand.oldestKey !== null && expired.offset >= stand.oldestKey.offset;
     if (isInTable) {
       this.#delete("ages", offsetKey(stand.id, expired.offset));

@@ -66,7 +66,7 @@ export class Watch {
       if (known !== null) this.#tellNews(channel, known);
       else this.#tellChanged(channel, topOf(this.#read(channel, Number.MAX_SAFE_INTEGER, { count: 0, bytes: 0 }).head));
     } catch {
-      // readers say what is wrong with it
+      // Readers say what is wrong with it
       this.#places.set(channel, null);
       this.#followers.tell(channel, { type: "changed" });
     }
@@ -123,7 +123,7 @@ export class Watch {
         first += told.length;
         known = this.#tell(channel, epoch, told);
       }
-      // a follower may have left in its turn
+      // A follower may have left in its turn
       if (!this.#places.has(channel) || known.offset === top.offset) return;
     }
   }

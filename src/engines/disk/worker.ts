@@ -72,7 +72,7 @@ class DiskWorker implements Log {
     let bytes = 0;
     for (const draft of drafts) bytes += draft.size + DRAFT_BYTES;
     const answer = await asking.ask({ type: "append", channel, drafts: words }, data, bytes);
-    // followers before answers: nothing is acknowledged that they have not been told
+    // Followers before answers: nothing is acknowledged that they have not been told
     watch.look(channel);
     return answer as readonly Appended[];
   }
@@ -160,7 +160,7 @@ class DiskWorker implements Log {
       opened.reading = new Reading(this.#directory);
       void before.close();
     }
-    // which has the owner wake it for each of them
+    // Which has the owner wake it for each of them
     opened.asking.follow(opened.watch.channels);
     opened.context.warn("The process that writes the log is back.");
   }

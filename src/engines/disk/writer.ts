@@ -128,7 +128,7 @@ export class Writer {
   }
 
   async #run(): Promise<void> {
-    // what else arrives in this turn goes along
+    // What else arrives in this turn goes along
     await this.#medium.pause(0);
     while (this.#jobs.length > 0) {
       const spentMs = await this.#commitOnce();
@@ -161,7 +161,7 @@ export class Writer {
     const storedMs = this.#medium.elapsed();
     this.#about = transaction.about;
     this.#keepStands(transaction);
-    // followers before answers: nothing is acknowledged that they have not been told
+    // Followers before answers: nothing is acknowledged that they have not been told
     for (const [channel, told] of transaction.told()) this.#followers.tell(channel, told);
     for (const answer of answers) answer();
     return decidedMs + this.#medium.elapsed() - storedMs;
@@ -178,7 +178,7 @@ export class Writer {
         answers.push(job.decide(transaction));
         bytes += job.bytes;
       } catch (error) {
-        // a damaged row, which is rare: leave the job out, and decide the others anew, since it may have done half of its work
+        // A damaged row, which is rare: leave the job out, and decide the others anew, since it may have done half of its work
         this.#jobs = this.#jobs.filter((other) => other !== job);
         this.#waitingBytes -= job.bytes;
         job.reject(notStored(`Nothing was stored. ${(error as Error).message}`, error));
@@ -211,7 +211,7 @@ export class Writer {
     const disk = `The disk under ${this.#directory}`;
     if (this.#retryMs === 0) this.#context.warn(`${disk} cannot be written: ${error.message}. Publishing is refused until it can.`);
     this.#backOff();
-    // a full disk leaves everything as it was, and reads go on; after a fault of the disk only what is read back from it is believed
+    // A full disk leaves everything as it was, and reads go on; after a fault of the disk only what is read back from it is believed
     if (error.uncertain || error.code === EIO) await this.#reopen();
     const isUnknown = error.uncertain && !(await this.#isLeftOut(transaction));
     for (const job of jobs) {

@@ -35,7 +35,7 @@ export class KeyTable {
       if (isKeyKept(oldest, first, nowMs, secondsMin)) return false;
       if (dropped === DROPPED_PER_CALL_MAX) return true;
       this.#byAge.shift();
-      // an expired key may have been used again: then the table has its younger self
+      // An expired key may have been used again: then the table has its younger self
       if (this.#byKey.get(oldest.key) === oldest) this.#byKey.delete(oldest.key);
     }
     return false;

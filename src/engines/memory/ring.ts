@@ -26,7 +26,7 @@ export class Ring<Item> {
     this.#slots[this.#start] = undefined; // lets go of the item
     this.#start = (this.#start + 1) & (this.#slots.length - 1);
     this.#length--;
-    // at a quarter, not at half: a queue that swings about a power of two must not copy each time
+    // At a quarter, not at half: a queue that swings about a power of two must not copy each time
     if (this.#slots.length > CAPACITY_MIN && this.#length <= this.#slots.length / 4) this.#resize(this.#slots.length / 2);
     return item;
   }

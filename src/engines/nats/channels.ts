@@ -82,10 +82,10 @@ export class Channels {
   /** What is told of a channel that is published to here, if it is the very next thing. */
   heard(channel: string, sheet: Sheet): void {
     const known = this.#channels.get(channel);
-    // one that is in use has its own way to learn of it
+    // One that is in use has its own way to learn of it
     if (known === undefined || known.uses > 0 || known.generation === 0) return;
     if (sheet.previous !== known.standing.seq || sheet.seq <= known.standing.seq) {
-      // another one stands where this node's last was: the stream has lost its end, and has come as far again
+      // Another one stands where this node's last was: the stream has lost its end, and has come as far again
       if (sheet.seq === known.standing.seq && standingAfter(sheet).topTag !== known.standing.topTag) known.generation = 0;
       return;
     }

@@ -45,7 +45,7 @@ export class Fence {
         return word;
       } catch (error) {
         if (isAway(error)) {
-          // an account without memory has no such stream: then tags alone tell of a loss
+          // An account without memory has no such stream: then tags alone tell of a loss
           if (isRestored && isMissing(error)) return "-";
           if (isRestored) throw error;
           isRestored = true;

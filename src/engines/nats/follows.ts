@@ -57,7 +57,7 @@ export class Follows extends BrokerFollows<Heard> {
     }
     const { known } = followed;
     const { epoch, start } = sheet.lineage.at(-1)!;
-    // the first look was answered before this append, though it came after it
+    // The first look was answered before this append, though it came after it
     if (isOwn && followed.isPlaced && known !== null && epoch === known.epoch && sheet.first <= known.offset) {
       followed.known = null;
       this.look(followed);
@@ -89,7 +89,7 @@ export class Follows extends BrokerFollows<Heard> {
   async #confirm(line: Line): Promise<void> {
     while (this.#said > 0) {
       const said = this.#said;
-      // where no answer comes they are gone, or the line is given up
+      // Where no answer comes they are gone, or the line is given up
       await line.flush().catch(() => {});
       this.#said -= said;
     }
@@ -148,7 +148,7 @@ export class Follows extends BrokerFollows<Heard> {
     try {
       await this.#hearing.flush();
     } catch {
-      // the line was lost: `up` comes again
+      // The line was lost: `up` comes again
       return;
     }
     for (const followed of some) followed.isListening = true;

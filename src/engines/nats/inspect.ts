@@ -23,7 +23,7 @@ export interface Inspection {
   readonly sentences: readonly string[];
 }
 
-/** Asks NATS what it is, and makes the streams that are not there. Throws if it is too old, or has no JetStream. */
+/** Asks NATS what it is, and makes the streams that are not there. Throws if it has no JetStream, or is too old, for copies of streams too. */
 export async function inspect(js: JetStream, places: Places, replicas: number, isSynced: boolean): Promise<Inspection> {
   const { version, payloadBytesMax } = js.line;
   if (isOlder(version, VERSION_MIN)) {
@@ -40,16 +40,19 @@ export async function inspect(js: JetStream, places: Places, replicas: number, i
     throw new ThroughlineError("internal", sentence, { cause: error });
   }
   const { logs, fence } = await openStreams(js, places, replicas);
+  const copiesOf = logs.map(({ config }) => config.num_replicas ?? 1);
+  const [copies, copiesMost] = [Math.min(...copiesOf), Math.max(...copiesOf)];
+  // No level says what it would be worth: without any fault one of two acknowledged messages is lost there
+  if (copiesMost > 1 && isOlder(version, VERSION_EXCLUSIVE)) {
+    throw new ThroughlineError(
+      "unsupported",
+      `nats-server ${version} may store two messages in one place of a stream with several copies and lose one of them, though both were acknowledged, and the streams ${places.prefix}-* have up to ${copiesMost}. Update it to ${VERSION_EXCLUSIVE.join(".")} or later, or edit them to one copy (nats stream edit --replicas 1).`,
+    );
+  }
   const sentences: string[] = [];
-  const copies = Math.min(...logs.map(({ config }) => config.num_replicas ?? 1));
   if (copies !== replicas) {
     sentences.push(
       `The streams ${places.prefix}-* have ${copies} ${copies === 1 ? "copy" : "copies"}, not ${replicas} as the engine was told: edit them (nats stream edit --replicas).`,
-    );
-  }
-  if (copies > 1 && isOlder(version, VERSION_EXCLUSIVE)) {
-    sentences.push(
-      `nats-server ${version} may store two messages in one place of a stream with ${copies} copies, where two nodes publish to one channel at a time: one of them is lost, though it was acknowledged, and readers are told by a gap. Update it to ${VERSION_EXCLUSIVE.join(".")} or later.`,
     );
   }
   if (logs.some(({ config }) => config.republish?.dest === undefined)) {

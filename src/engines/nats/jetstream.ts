@@ -113,7 +113,7 @@ export class JetStream {
       }
     }
     const made = await create({});
-    // an account without memory: it is not asked for again
+    // An account without memory: it is not asked for again
     this.#mayUseMemory = false;
     return made;
   }

@@ -59,7 +59,7 @@ export class KeyTable {
   drop(floors: Floors, nowMs: number, keyMsMin: number): void {
     for (let oldest = this.#byAge[this.#start]; oldest !== undefined; oldest = this.#byAge[this.#start]) {
       if (isKept(oldest, floors, nowMs, keyMsMin)) break;
-      // an expired key may have been used again: then the table has its younger self
+      // An expired key may have been used again: then the table has its younger self
       if (this.#byKey.get(oldest.key) === oldest) this.#byKey.delete(oldest.key);
       this.#start++;
     }

@@ -41,7 +41,7 @@ export class Ledger {
         table.lastSegmentSeq = last?.seq ?? 0;
         return table;
       }
-      // somebody has moved keys from the log to a segment meanwhile
+      // Somebody has moved keys from the log to a segment meanwhile
       if (tries === TRIES_MAX) throw new Error("the keys were moved again and again while they were read.");
     }
   }

@@ -35,7 +35,7 @@ export class Line extends BrokerLine<NatsConnection> {
 
   /** One question and its answer. */
   request(subject: string, data: string | Uint8Array, headers?: Uint8Array): Promise<NatsMessage> {
-    // all that the library does with headers is to encode them
+    // All that the library does with headers is to encode them
     const options = { timeout: LIBRARY_MS, ...(headers === undefined ? {} : { headers: { encode: () => headers } }) };
     return this.ask((connection) => connection.request(subject, data, options));
   }
@@ -44,7 +44,7 @@ export class Line extends BrokerLine<NatsConnection> {
   requestMany(subject: string, data: string, count: number, isEnd: (message: NatsMessage) => boolean): Promise<NatsMessage[]> {
     return this.ask(async (connection) => {
       const messages: NatsMessage[] = [];
-      // on an inbox of its own, for what a consumer gives bears the subject of its stream
+      // On an inbox of its own, for what a consumer gives bears the subject of its stream
       const options = { strategy: "count", maxMessages: count, maxWait: LIBRARY_MS, noMux: true };
       for await (const message of await connection.requestMany(subject, data, options)) {
         messages.push(message);
@@ -82,7 +82,7 @@ export class Line extends BrokerLine<NatsConnection> {
       (error) => onEnd(error as Error),
     );
     void watchStatus(connection, onEnd);
-    // one that has ended already says so by now
+    // One that has ended already says so by now
     await new Promise(setImmediate);
     this.#payloadBytesMax = connection.info?.max_payload ?? this.#payloadBytesMax;
     return connection;
@@ -90,7 +90,7 @@ export class Line extends BrokerLine<NatsConnection> {
 
   protected end(connection: NatsConnection): void {
     connection.close().catch(() => {
-      // it is closed
+      // It is closed
     });
   }
 

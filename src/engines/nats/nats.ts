@@ -31,7 +31,7 @@ const STREAMS = 8;
 export interface NatsOptions {
   /** What the names of streams and subjects begin with. Default: `throughline`. */
   readonly prefix?: string;
-  /** Servers that each have all messages, asked for when the streams are made: 1, 3 or 5. From 2 on acks say `replicated`. Default: 1. */
+  /** Servers that each have all messages, asked for when the streams are made: 1, 3 or 5. From 2 on acks say `replicated`, and nats-server 2.11 is needed. Default: 1. */
   readonly replicas?: number;
   /** Streams that the channels are spread over, the same on every node and for ever. Default: 8. */
   readonly streams?: number;

@@ -41,7 +41,7 @@ export function planAppend(standing: Standing, keys: KeyTable, drafts: readonly 
   const answers: Appended[] = [];
 
   if (!isNew) floors = raised(floors, { offset: top, below: standing.belowTop, at: lastAt }, bytes - standing.belowTop, retention);
-  // what would expire by these drafts alone stays in the table until they are stored
+  // What would expire by these drafts alone stays in the table until they are stored
   keys.drop(floors, nowMs, keyMsMin);
   let expired = keys.expired(floors, nowMs, keyMsMin);
   for (const [index, draft] of drafts.entries()) {

@@ -106,7 +106,7 @@ export class Reader {
     const { top, topTag, lastAt, belowTop, bornAt, ...standing } = standingAfter(last);
     const floors = aged(standing.floors, Math.floor(this.#log.clock.now()), this.#log.retain(channel, this.#own));
     if (!isAbove({ offset: top, below: belowTop, at: lastAt }, floors)) return { sheet: last, offset: top + 1, boundaryTag: topTag };
-    // where nothing was ever trimmed it begins where its messages begin
+    // Where nothing was ever trimmed it begins where its messages begin
     const isWhole = floors.count <= 1 && floors.bytes <= 0 && floors.at < bornAt;
     const holds = isWhole ? () => true : (sheet: Sheet) => isAbove(markOf(sheet.lines.at(-1)!), floors);
     const sheet = await this.#search(place, last, isWhole ? 0 : this.#seqUnder(channel, last, floors), holds);
@@ -164,7 +164,7 @@ export class Reader {
           seq = stored.seq;
           return !page.isFull && page.next <= top;
         });
-        // it may read a copy of the stream that is behind its leader, or is at odds with it
+        // It may read a copy of the stream that is behind its leader, or is at odds with it
         isCareful = page.next === before;
       }
     }
@@ -175,13 +175,13 @@ export class Reader {
   /** The first sheet for which something holds that holds for all after it, and for the last; none up to `seq` does. The stride doubles, and then halves. */
   async #search(place: Place, last: Sheet, seq: number, holds: (sheet: Sheet) => boolean): Promise<Sheet> {
     let found = last;
-    // what is not known yet: from low to below high
+    // What is not known yet: from low to below high
     let [low, high] = [seq + 1, last.previous === 0 ? 0 : last.previous + 1];
     for (let stride = 0; low < high; stride = stride * 2 + 1) {
       const middle = low + Math.min(stride, (high - low) >> 1);
       const sheet = await this.next(place, middle);
       if (sheet === null) throw new Moved();
-      // of a log that was removed there may be sheets that are not deleted yet
+      // Of a log that was removed there may be sheets that are not deleted yet
       const isOwn = sheet.born === last.born && sheet.lines.length > 0;
       if (sheet.seq >= high) high = middle;
       else if (isOwn && holds(sheet)) {
@@ -189,7 +189,7 @@ export class Reader {
         high = Math.min(middle, sheet.previous + 1);
       } else low = sheet.seq + 1;
     }
-    // what is remembered was of a log that has lost its end since
+    // What is remembered was of a log that has lost its end since
     if (!holds(found) || found.previous < seq) throw new Moved();
     return found;
   }
@@ -217,7 +217,7 @@ export class Reader {
     this.#known.delete(channel);
     this.#known.set(channel, known);
     if (this.#known.size > CHANNELS_MAX) this.#known.delete(this.#known.keys().next().value!);
-    // what stands before it, in case it is the first that is wanted again
+    // What stands before it, in case it is the first that is wanted again
     for (const [end, seq] of [[sheet.first - 1, sheet.previous] as const, [endOf(sheet), sheet.seq] as const]) {
       known.seqs.delete(end);
       known.seqs.set(end, seq);
@@ -245,7 +245,7 @@ class Gathering {
 
   add(sheet: Sheet): void {
     if (sheet.first > this.next || (this.lastSheet !== null && sheet.born !== this.lastSheet.born)) throw new Moved();
-    // a server that was killed may keep what it had not agreed upon with the others, in front of what was stored in its place
+    // A server that was killed may keep what it had not agreed upon with the others, in front of what was stored in its place
     while (this.next > Math.max(sheet.first, this.#from)) {
       this.#bytes -= this.entries.pop()?.size ?? 0;
       this.next--;

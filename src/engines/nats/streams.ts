@@ -50,9 +50,9 @@ async function openStream(js: JetStream, config: Readonly<Record<string, unknown
     try {
       return await js.create(config);
     } catch (error) {
-      // a busy server takes its time over many streams; what it was asked for it may have made
+      // A busy server takes its time over many streams; what it was asked for it may have made
       if (error instanceof Unanswered && tries < SLOW_TRIES_MAX) continue;
-      // another node makes it in this very moment, or an operator has made one that is in its way
+      // Another node makes it in this very moment, or an operator has made one that is in its way
       if (!(error instanceof Refused) || !IN_THE_WAY.includes(error.number) || tries === TRIES_MAX) throw error;
     }
   }

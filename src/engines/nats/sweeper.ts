@@ -34,7 +34,7 @@ export class Sweeper {
     const { clock, random } = this.#context.log;
     if (this.#isClosed) return;
     this.#cancel = clock.after(SWEEP_MS * (0.75 + random.fraction() / 2), () => {
-      // whatever went wrong, the next sweep is for it too
+      // Whatever went wrong, the next sweep is for it too
       void this.#take()
         .then((isOurs) => (isOurs ? this.sweep() : undefined))
         .catch(() => {})

@@ -42,7 +42,7 @@ export class Trimmer {
     const running = this.trim(state.channel).then(
       () => {},
       () => {
-        // the next one trims it too
+        // The next one trims it too
       },
     );
     this.#running.add(running);
@@ -60,7 +60,7 @@ export class Trimmer {
     state.isTrimming = true;
     try {
       const place = places.of(channel);
-      // before the log, so that what stands here is of a log no younger than that one
+      // Before the log, so that what stands here is of a log no younger than that one
       const lastKeys = await js.last(place.stream, place.keys);
       const last = await reader.last(place);
       if (last === null) return false;
@@ -85,7 +85,7 @@ export class Trimmer {
     const { ledger, places } = this.#context;
     if (last.keyTop === 0) return true;
     const place = places.of(state.channel);
-    // the table of who publishes here, if it is as far as what is deleted
+    // The table of who publishes here, if it is as far as what is deleted
     const isThere = state.keys !== null && state.standing.born === last.born && state.standing.top >= upTo;
     const own = { standing: standingAfter(last) } as Publishing;
     const keys = isThere && state.keys !== null ? state.keys : await ledger.load(own, place);
@@ -93,7 +93,7 @@ export class Trimmer {
       await ledger.save(isThere ? state : own, keys, place, upTo);
       return true;
     } catch {
-      // another node was quicker, or NATS is away: what is known of the segments is not certain any more
+      // Another node was quicker, or NATS is away: what is known of the segments is not certain any more
       if (isThere) state.keys = null;
       return false;
     }

@@ -113,7 +113,7 @@ export class Writer extends BrokerWriter {
         const isThere = state.standing.lineage.length > 0;
         return { sheet: isThere ? planRemoval(state.standing, node, fence) : null, answer: null };
       });
-      // what this leaves behind is of a log that is known to be gone
+      // What this leaves behind is of a log that is known to be gone
       if (state.standing.removed === null) return;
       for (const subject of [place.keys, place.log]) await js.purge(place.stream, subject, state.standing.seq).catch(() => {});
       if (state.keys !== null) state.keys.lastSegmentSeq = 0;
@@ -144,12 +144,12 @@ export class Writer extends BrokerWriter {
         }
         const word = await fence.word();
         if (wantsKeys && state.keys === null) state.keys = state.standing.seq === 0 ? new KeyTable() : await ledger.load(state, place);
-        // what was learned by the connection before may not hold any more
+        // What was learned by the connection before may not hold any more
         if (state.generation !== this.#context.js.line.generation) continue;
         const { sheet, answer } = plan(word);
         if (sheet === null) {
           if (isFresh) return answer;
-          // an answer that needs no publish is not refused where the log has moved on: so it is looked at
+          // An answer that needs no publish is not refused where the log has moved on: so it is looked at
           state.generation = 0;
           continue;
         }

@@ -42,7 +42,7 @@ export class Follows extends BrokerFollows<Followed> {
     if (followed === undefined) return;
     if (missed.length > 0) this.tell(followed, followed.known?.epoch ?? epoch, missed);
     if (entries.length === 0) return;
-    // the first look was answered before this append, though it came after it
+    // The first look was answered before this append, though it came after it
     const { known } = followed;
     if (followed.isPlaced && known !== null && entries[0]!.offset <= known.offset) {
       followed.known = null;
@@ -80,7 +80,7 @@ export class Follows extends BrokerFollows<Followed> {
     if (!line.isUp || line.waiting >= NOTICES_PENDING_MAX) return;
     const { wake } = this.#places.of(channel);
     line.send(wake, [publish, wake, `s ${this.node} ${body}`]).catch(() => {
-      // a signal may be dropped
+      // A signal may be dropped
     });
   }
 
@@ -123,7 +123,7 @@ export class Follows extends BrokerFollows<Followed> {
       try {
         await this.#subscriber.subscribe(some.map(({ channel }) => this.#places.of(channel).wake));
       } catch {
-        // the line was lost: `up` comes again. What refuses it leaves the poll
+        // The line was lost: `up` comes again. What refuses it leaves the poll
         return;
       }
       for (const followed of some) followed.isListening = true;

@@ -78,7 +78,7 @@ async function openLink(client: Duplicate, { onEnd, onHeard }: LinkEvents): Prom
   } catch (error) {
     isOver = true;
     client.disconnect();
-    // of the two errors the one before tells why
+    // Of the two errors the one before tells why
     throw last.message.startsWith("The connection") ? error : last;
   }
   return {
@@ -94,7 +94,7 @@ async function openLink(client: Duplicate, { onEnd, onHeard }: LinkEvents): Prom
     close() {
       isOver = true;
       client.disconnect();
-      // a network that swallows everything swallows the goodbye too
+      // A network that swallows everything swallows the goodbye too
       client.stream?.destroy();
     },
   };

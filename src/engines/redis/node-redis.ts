@@ -91,6 +91,6 @@ function destroy(client: Duplicate): void {
   try {
     client.destroy();
   } catch {
-    // it is closed
+    // It is closed
   }
 }

@@ -9,7 +9,7 @@ export type RedisClient = NodeRedisClient | IoredisClient;
 /** Tells the two libraries apart by what they have. */
 export function plugOf(client: RedisClient): Plug {
   if (has(client, "duplicate") && has(client, "callBuffer")) return ioredisPlug(client as IoredisClient);
-  // a sentinel or a pool of node-redis sends a command again by itself, though it may have been done
+  // A sentinel or a pool of node-redis sends a command again by itself, though it may have been done
   const isRepeating = has(client, "acquire") || has(client, "execute");
   if (!isRepeating && has(client, "duplicate") && has(client, "sendCommand") && has(client, "destroy"))
     return nodeRedisPlug(client as NodeRedisClient);

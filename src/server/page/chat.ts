@@ -64,6 +64,6 @@ function remember(name: string): void {
   try {
     localStorage.setItem(NAME_KEY, name);
   } catch {
-    // as above
+    // As above
   }
 }
