@@ -161,11 +161,11 @@ function faults() {
   ]);
   return section(
     "Faults on real processes",
-    "N network, P process, D disk, F scarcity, T time, C client, H history, U publish again; each is done again and again, healed, and then judged by the checker " +
+    "N network, P process, D disk, F scarcity, T time, C client, H history, U publish again, B brokers and the nodes on them; each is done again and again, healed, and then judged by the checker " +
       "(`test/check`). The negative control goes through the same fault and is judged by the same checker, which must find what it did wrong. *Planted*: the checker is also given the history with a message lost, given twice, out of order or not given, and must find each.",
     [
       table(["row", "fault", "test", "negative control", "at length"], rows),
-      "What is not here concerns several nodes, or a broker, and is none of this version: N12, N13, P5, P8, B1 to B9, V1. U3, the fencing of a producer by its epoch, is not promised: " +
+      "What is not here: V1, an upgrade and a downgrade, for there was no release before this one (directories of older formats: `test/golden`); and U3, the fencing of a producer by its epoch, which is not promised: " +
         "two that use one key are one publish (`test/spec/idempotent-publish.test.ts`).",
       "What came of it, at length; THROUGHLINE_SEED repeats a seed, and THROUGHLINE_EVIDENCE names a directory for the figures. A `+` behind a commit: with changes that were not committed yet.",
       ...figures("fault"),
