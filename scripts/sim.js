@@ -2,6 +2,7 @@
 // Plays stories of the whole line on a virtual time, network and disk (test/model/sim.ts), one for each seed, on all cores.
 //
 //   npm run sim -- --seeds 10000 --seed 1 [--out figures.json] [--history folder]
+//   npm run sim -- --minutes 60 --seed 1       as many as are played in that time
 //
 // A history is written for each seed that failed, and for the seed if there is only one. What fails is told at once, and every minute how far it is.
 import { fork } from "node:child_process";
@@ -16,12 +17,14 @@ import { bundle } from "./sim-bundle.js";
 const { values } = parseArgs({
   options: {
     seeds: { type: "string", default: "300" },
+    minutes: { type: "string" },
     seed: { type: "string", default: "1" },
     out: { type: "string" },
     history: { type: "string" },
   },
 });
-const seeds = wholeNumber("seeds");
+const minutes = values.minutes === undefined ? Number.POSITIVE_INFINITY : wholeNumber("minutes");
+const asked = values.minutes === undefined ? wholeNumber("seeds") : Number.POSITIVE_INFINITY;
 const first = wholeNumber("seed");
 
 /** What 10,000 seeds must show, or they prove less than they say. */
@@ -38,9 +41,10 @@ const began = performance.now();
 const failed = [];
 const counts = { deliveries: 0, faults: {}, acts: {}, plots: {} };
 let played = 0;
-const telling = setInterval(() => console.error(`${played} of ${seeds} seeds, ${failed.length} failed`), TELL_MS);
+const telling = setInterval(() => console.error(`${played} seeds, ${failed.length} failed`), TELL_MS);
 await playAll(await bundle());
 clearInterval(telling);
+const seeds = played;
 const seconds = (performance.now() - began) / 1_000;
 failed.sort((a, b) => a.seed - b.seed);
 const faults = Object.values(counts.faults).reduce((sum, count) => sum + count, 0);
@@ -72,10 +76,11 @@ process.exitCode = isGood ? 0 : 1;
 /** Each worker is given the next seeds when it is done with the last. */
 function playAll(file) {
   let next = first;
-  const end = first + seeds;
-  const workers = Array.from({ length: Math.min(availableParallelism(), Math.ceil(seeds / CHUNK)) }, async () => {
+  const end = first + asked;
+  const isOver = () => next >= end || performance.now() - began > minutes * 60_000;
+  const workers = Array.from({ length: Math.min(availableParallelism(), Math.ceil(asked / CHUNK)) }, async () => {
     do await playOn(file);
-    while (next < end);
+    while (!isOver());
   });
   return Promise.all(workers);
 
@@ -85,9 +90,9 @@ function playAll(file) {
       const worker = fork(fileURLToPath(new URL("sim-worker.js", import.meta.url)), [path], { execArgv: ["--enable-source-maps"] });
       worker.on("message", (outcomes) => {
         for (const outcome of outcomes) take(outcome);
-        const count = given < WORKER_SEEDS_MAX ? Math.min(CHUNK, end - next) : 0;
+        const count = given < WORKER_SEEDS_MAX && !isOver() ? Math.min(CHUNK, end - next) : 0;
         given += count;
-        if (count > 0) worker.send({ first: next, count, isKept: values.history !== undefined && seeds === 1 });
+        if (count > 0) worker.send({ first: next, count, isKept: values.history !== undefined && asked === 1 });
         else worker.disconnect();
         next += count;
       });

@@ -176,6 +176,10 @@ export class Channel implements Flushable, Source {
     this.#context.flusher.want(this);
   }
 
+  get waiting(): number {
+    return this.#pending.length + this.#signals.size;
+  }
+
   /** Writes what was pending when it began to the live readers, until the deadline. False if it must go on. */
   flush(deadline: number): boolean {
     if (this.#flush === null && this.#pending.length > 0) this.#beginFlush();

@@ -55,10 +55,11 @@ beforeEach(() => {
   flusher = new Flusher(clock, (ms) => slices.push(ms));
 });
 
-/** Something that takes `workMs` to flush, in steps of 0.5 ms, and looks at the deadline after each. */
-function one(name: string, workMs = 0): Flushable & { work: number } {
+/** Something that has two messages and takes `workMs` to flush them, in steps of 0.5 ms, and looks at the deadline after each. */
+function one(name: string, workMs = 0): Flushable & { work: number; waiting: number } {
   return {
     work: workMs,
+    waiting: 2,
     flush(deadline) {
       story.push(name);
       while (this.work > 0) {
@@ -115,6 +116,27 @@ describe("a busy node", () => {
     expect(story).toEqual(["a"]);
   });
 
+  test("does not wait where messages come one by one: nothing would be gathered", () => {
+    const a = { ...one("a", 3), waiting: 1 };
+    flusher.want(a);
+    clock.turn();
+    flusher.want(a);
+    clock.turn();
+    expect(story).toEqual(["a", "a"]);
+  });
+
+  test("waits after a flush in which one of many channels had company", () => {
+    flusher.want(one("a", 3));
+    flusher.want({ ...one("b"), waiting: 1 });
+    clock.turn();
+    flusher.want(one("a"));
+    clock.turn();
+    expect(story).toEqual(["a", "b"]);
+    clock.wait(6);
+    clock.turn();
+    expect(story).toEqual(["a", "b", "a"]);
+  });
+
   test("waits no longer once the window has passed by itself", () => {
     flusher.want(one("a", 3));
     clock.turn();
@@ -126,6 +148,7 @@ describe("a busy node", () => {
 
   test("flushes again what was wanted while it was flushed", () => {
     const a: Flushable = {
+      waiting: 1,
       flush() {
         story.push("a");
         if (story.length === 1) flusher.want(a);

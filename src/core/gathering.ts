@@ -189,6 +189,9 @@ export class Gathering implements Flushable {
     }
   }
 
+  /** However much there is: it has a window of its own. */
+  readonly waiting = 1;
+
   /** Tells the watchers, until the deadline. */
   flush(deadline: number): boolean {
     if (this.#telling.length === 0) {
