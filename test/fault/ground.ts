@@ -91,8 +91,8 @@ export class Ground {
   #gathered = 0;
   /** Of each reader and channel: where it is. */
   readonly #places = new Map<string, string>();
-  /** Of each channel: the epoch of what was stored last. */
-  readonly #epochs = new Map<string, string>();
+  /** Of each channel: where the last that was acknowledged stands. */
+  readonly #lasts = new Map<string, string>();
   /** Readers without a pipe. */
   readonly cut = new Set<string>();
   #names = 0;
@@ -288,10 +288,17 @@ export class Ground {
     await until("every reader is back", () => this.cut.size === 0, PATIENCE_MS);
   }
 
+  /** Waits until every reader has what is acknowledged by now. */
+  async shown(): Promise<void> {
+    const lasts = new Map(this.#lasts);
+    const hasSeen = ([reader, position]: readonly [string, string]) => position >= (lasts.get(channelOf(reader)) ?? "");
+    await until("every reader has what is stored", () => [...this.#places].every(hasSeen), PATIENCE_MS);
+  }
+
   /** Waits until every reader has come to the epoch in which was stored last: until then a node may not have noticed that the log before it is another. */
   async current(): Promise<void> {
     const isCurrent = ([reader, position]: readonly [string, string]) =>
-      epochOf(position) >= (this.#epochs.get(reader.slice(reader.indexOf(" ") + 1)) ?? "");
+      epochOf(position) >= epochOf(this.#lasts.get(channelOf(reader)) ?? "");
     await until("every reader is in the last epoch", () => [...this.#places].every(isCurrent), PATIENCE_MS);
   }
 
@@ -309,7 +316,7 @@ export class Ground {
       await until(`the crowd is done with ${word}`, () => this.#isDoneWith(word), 90_000);
     }
     const heads = new Map(this.history.filter((event) => event.type === "final").map(({ channel, head }) => [channel, head]));
-    const behind = () => [...this.#places].filter(([reader, position]) => position !== heads.get(reader.slice(reader.indexOf(" ") + 1)));
+    const behind = () => [...this.#places].filter(([reader, position]) => position !== heads.get(channelOf(reader)));
     await until("every reader is at the end", () => behind().length === 0, PATIENCE_MS).catch(() => {});
   }
 
@@ -362,7 +369,8 @@ export class Ground {
     this.history.push(event);
     if (event.type === "stored") {
       this.acked++;
-      if (!event.duplicate) this.#epochs.set(event.channel, epochOf(event.position ?? ""));
+      const { channel, position = "" } = event;
+      if (position > (this.#lasts.get(channel) ?? "")) this.#lasts.set(channel, position);
     }
     if (event.type === "refused") this.refused++;
     else if (event.type === "unknown") this.unknown++;
@@ -372,6 +380,11 @@ export class Ground {
     if (event.type === "message" || event.type === "begin") this.#places.set(`${event.cid} ${event.channel}`, event.position);
     else if (event.type === "gap") this.#places.set(`${event.cid} ${event.channel}`, event.resumeFrom);
   }
+}
+
+/** Of a reader's name in `#places`. */
+function channelOf(reader: string): string {
+  return reader.slice(reader.indexOf(" ") + 1);
 }
 
 /** Lets a fault last: nobody can tell when it has done its work. */

@@ -50,6 +50,7 @@ test(`[D3] a Redis that fails over ${FAILOVERS} times without its last writes: e
     const { gaps } = ground;
     ground.filter(UPSTREAM_DROPPED);
     await ground.progress(50);
+    await ground.shown();
     await broker.stop("SIGKILL");
     ground.fault("failover", "start", { may: ["truncated"], loses: ["disk"] });
     replica.promote();
