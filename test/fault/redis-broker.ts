@@ -9,6 +9,8 @@ import { addressOf, type Broker } from "./node-faults.ts";
 
 const PORT = 6379;
 const SPARE_PORT = 6380;
+/** A busy machine takes its time for a copy of all. */
+const PATIENCE_MS = 30_000;
 /** Where an operator asks it: no rule of a fault cuts that off. */
 const DESK = "127.0.0.1";
 /** Where a replica finds its master. */
@@ -59,7 +61,7 @@ export class RedisBroker implements Broker {
     const replica = new RedisBroker(this.#ground, name, { port: SPARE_PORT, keeps: this.#keeps });
     await replica.start();
     replica.ask("replicaof", UPSTREAM, String(this.#port));
-    await until("the replica follows", () => replica.ask("info", "replication").includes("master_link_status:up"));
+    await until("the replica follows", () => replica.ask("info", "replication").includes("master_link_status:up"), PATIENCE_MS);
     return replica;
   }
 
@@ -78,6 +80,8 @@ export class RedisBroker implements Broker {
       "enable-debug-command": "yes",
       // It is not to leave its master because that is slow
       "repl-timeout": 600,
+      // Or it would wait five seconds for a second replica
+      "repl-diskless-sync-delay": 0,
     };
     const words = Object.entries(own).flatMap(([name, value]) => [`--${name}`, ...(value === "" ? [""] : String(value).split(" "))]);
     this.#child = this.#ground.start([need("redis-server"), ...words]);
