@@ -52,6 +52,9 @@ const OPTIONS: ts.CompilerOptions = {
   ),
 };
 
+/** The source and the libraries, which several programs share. */
+const PARSED = new Map<string, ts.SourceFile | undefined>();
+
 /** What the compiler has against blocks of TypeScript, each a module by itself. `names` declares what such code takes from its application. */
 export function findTypeFaults(blocks: readonly Block[], names: string): string[] {
   const files = new Map<string, Block>();
@@ -62,9 +65,14 @@ export function findTypeFaults(blocks: readonly Block[], names: string): string[
   const namesFile = `${ROOT}.documents/names.d.ts`;
   const textOf = (path: string): string | undefined => (path === namesFile ? names : files.get(path)?.text);
   const host = ts.createCompilerHost(OPTIONS);
-  const { fileExists, readFile } = host;
+  const { fileExists, readFile, getSourceFile } = host;
   host.fileExists = (path) => textOf(path) !== undefined || fileExists(path);
   host.readFile = (path) => textOf(path) ?? readFile(path);
+  host.getSourceFile = (path, options) => {
+    if (textOf(path) !== undefined) return getSourceFile(path, options);
+    if (!PARSED.has(path)) PARSED.set(path, getSourceFile(path, options));
+    return PARSED.get(path);
+  };
   // The folder of the blocks is nowhere; with this the compiler looks for their files all the same
   delete host.directoryExists;
   const program = ts.createProgram([namesFile, ...files.keys()], OPTIONS, host);
