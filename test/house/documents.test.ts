@@ -29,7 +29,7 @@ declare function show(members: readonly import("throughline/presence").Member[])
 `;
 
 /** A compiler takes its time on a busy machine. */
-const PATIENT = { timeout: 120_000 };
+const PATIENT = { timeout: 240_000 };
 
 describe("The documents", () => {
   test("each block of TypeScript in them compiles, strictly, against the source", PATIENT, () => {
