@@ -27,7 +27,7 @@ export interface HistoryOptions {
   readonly from?: From;
   /** A position: the messages that end just before it. Instead of `from`. */
   readonly before?: string;
-  /** How many messages at most; the server has its own bound (1,000). */
+  /** How many messages at most. Default 100; the server has its own bound (1,000). */
   readonly limit?: number;
   readonly signal?: AbortSignal;
 }
@@ -59,10 +59,11 @@ export interface Channel<T = unknown> extends AsyncIterable<Message<T>> {
   readonly position: string | null;
   /**
    * Calls `handler` with every message, in order, once, whatever happens to the connection. What it throws goes to `client.on("error")`,
-   * and so does what the server ends it with.
+   * and so does what the server ends it with. A promise that it gives is not waited for: `messages` is for that.
    *
    * @example
-   * using reading = channel.subscribe("order", ({ data, position }) => save(data, position), { from: { last: 50 } });
+   * const reading = channel.subscribe("order", ({ data, position }) => show(data, position), { from: { last: 50 } });
+   * reading.unsubscribe();
    */
   subscribe<Data = T>(handler: Handler<Data>, options?: SubscribeOptions): Subscription;
   subscribe<Data = T>(event: string, handler: Handler<Data>, options?: ReadOptions): Subscription;

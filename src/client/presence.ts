@@ -57,8 +57,9 @@ const LEASE_SECONDS = 30;
  * is a request that hangs, for each channel; of those a browser has six at a time to a server that speaks HTTP/1.1.
  *
  * @example
- * using here = presence(client.channel("chat/lobby"), { name: "Ada" });
+ * const here = presence(client.channel("chat/lobby"), { name: "Ada" });
  * here.on("change", (members) => show(members));
+ * await here.leave();
  */
 export function presence<Data = unknown>(channel: Channel, data?: Data, options: PresenceOptions = {}): Presence<Data> {
   const { clock = SYSTEM_CLOCK, random = systemRandom, signal, watch = true } = options;

@@ -141,5 +141,8 @@ function expired(): ThroughlineError {
 function check(allowed: boolean, action: Action, channel: string): void {
   // Anything but true is a no: a hook that forgets to return must not open the door.
   if (allowed !== true)
-    throw new ThroughlineError("forbidden", `You may not ${action} on ${channel}. Ask the application for the permission.`);
+    throw new ThroughlineError(
+      "forbidden",
+      `You have no permission for ${JSON.stringify(action)} on ${channel}. Ask the application for it.`,
+    );
 }

@@ -145,7 +145,7 @@ export class Hub {
     return this.#closing === null ? this.#readiness.ask() : "The server is stopping.";
   }
 
-  /** Checked, stored, acknowledged. Throws what PROTOCOL.md §7 says. Asks no gate: `post` does. */
+  /** Checked, stored, acknowledged. Throws what PROTOCOL.md §7 says. Asks no gate: whoever publishes for somebody has asked it. */
   async publish(identity: Identity, publication: Publication): Promise<Receipt> {
     const channel = checkChannelName(publication.channel, this.limits);
     const draft = this.#draft(identity, publication);
@@ -155,14 +155,6 @@ export class Hub {
       this.#listeners.emit("publish", { channel, event: draft.event, position: receipt.position, identity });
     }
     return receipt;
-  }
-
-  /** The same after the gate has been asked. */
-  async post(identity: Identity, publication: Publication): Promise<Receipt> {
-    const channel = checkChannelName(publication.channel, this.limits);
-    const allowed = this.gate.authorize(identity, "publish", channel);
-    if (allowed !== undefined) await allowed;
-    return this.publish(identity, publication);
   }
 
   /** A new reader on its way: `locate` it, then let it `begin`. Whoever calls this has asked the gate, and will `end` it. */

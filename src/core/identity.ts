@@ -32,8 +32,17 @@ export interface Question {
   readonly channel: string;
 }
 
-/** Makes an identity of a request. `null`: anonymous. `false`: refused, `unauthenticated`. */
+/**
+ * Makes an identity of a request. `null`: anonymous. `false`: refused, `unauthenticated`; a client then does not come back by itself. To throw is no refusal but a
+ * fault of the server: the other end is told `internal`, and tries again. Within 10 s (`gateSecondsMax`).
+ *
+ * @example authenticate: ({ token, header }) => (token === null ? userOf(header("cookie")) : verify(token) ?? false)
+ */
 export type Authenticate = (credentials: Credentials) => Identity | null | false | Promise<Identity | null | false>;
 
-/** Decides. Asked before anything is read, written or told. */
+/**
+ * Decides. Asked before anything is read, written or told; only `true` is yes. Whoever may `subscribe` should have `history` too: our client reads both ways.
+ *
+ * @example authorize: ({ identity, action, channel }) => channel.startsWith("public/") && action !== "publish"
+ */
 export type Authorize = (question: Question) => boolean | Promise<boolean>;

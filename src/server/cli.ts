@@ -63,6 +63,10 @@ async function execute(words: readonly string[]): Promise<number> {
     .option("--retain-count <number>", "messages to keep of a channel", wholeNumber(1))
     .option("--retain-bytes <number>", "bytes to keep of a channel", wholeNumber(1))
     .option("--retain-seconds <number>", "how long to keep messages", wholeNumber(1))
+    .addHelpText(
+      "after",
+      "\nIt takes nobody from outside, and on this machine everyone may do everything. In production mount the library in a server of your own: README.md.\nOf a channel the disk keeps 1,000,000 messages, 256 MiB and 7 days if nothing else is said, memory and brokers less: PROTOCOL.md, section 12.",
+    )
     .action(async (options) => {
       const command = commandName(process.argv[1], process.cwd());
       const { port, data, memory, engine, workers } = options;

@@ -1,7 +1,7 @@
 import { connect } from "@nats-io/transport-node";
 import { afterAll, describe, expect, test } from "vitest";
 import { systemClock, systemRandom } from "../../src/adapters/system.ts";
-import { inspect } from "../../src/engines/nats/inspect.ts";
+import { type Inspection, inspect } from "../../src/engines/nats/inspect.ts";
 import type { JetStream } from "../../src/engines/nats/jetstream.ts";
 import { Places } from "../../src/engines/nats/places.ts";
 import { nats } from "../../src/nats.ts";
@@ -100,17 +100,27 @@ describe("What one message of NATS may hold", () => {
   });
 });
 
+/** What is found of a nats-server of this version, whose streams have one copy. */
+function inspected(storage: string, version: string, isSynced: boolean): Promise<Inspection> {
+  const info = async () => ({ config: { storage, republish: { dest: "told" } }, state: { last_seq: 0 } });
+  const js = { line: { version, payloadBytesMax: 2_097_152 }, account: async () => ({}), info } as unknown as JetStream;
+  return inspect(js, new Places("line", 1), 1, isSynced);
+}
+
 describe("What is told of NATS", () => {
   test("[D4] acks say disk where NATS can sync each write, it is vouched that it does, and it writes to disk at all", async () => {
-    const at = async (storage: string, version: string, isSynced: boolean) => {
-      const info = async () => ({ config: { storage, republish: { dest: "told" } }, state: { last_seq: 0 } });
-      const js = { line: { version, payloadBytesMax: 2_097_152 }, account: async () => ({}), info } as unknown as JetStream;
-      return (await inspect(js, new Places("line", 1), 1, isSynced)).level;
-    };
+    const at = async (storage: string, version: string, isSynced: boolean) => (await inspected(storage, version, isSynced)).level;
     expect(await at("file", "2.10.0", true)).toBe("disk");
     expect([await at("file", "2.10.0", false), await at("file", "2.9.25", true), await at("memory", "2.10.0", true)]).toEqual(
       Array(3).fill("memory"),
     );
+  });
+
+  test("whoever is told that a power cut takes messages is told what this nats-server can do about it, and no more", async () => {
+    const told = async (version: string) => (await inspected("file", version, false)).sentences.join(" ");
+    expect(await told("2.9.25")).toMatch(/power cut.*2\.9\.25 cannot do otherwise: update it to 2\.11 or later\.$/);
+    expect(await told("2.10.4")).toMatch(/power cut.*Set it to always.*or update it to 2\.11 or later and have 3 replicas\.$/);
+    expect(await told("2.11.0")).toMatch(/power cut.*Set it to always.*; or have 3 replicas\.$/);
   });
 
   test("[D4] streams that somebody has made, in memory or so that they throw away, are told of", async () => {

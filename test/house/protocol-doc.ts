@@ -49,7 +49,7 @@ export function findErrorFaults(document: string, errors: Readonly<Record<string
 
 /** The codes below the comment in src/protocol/error.ts that says that only the client says them. */
 export function clientOnlyCodes(source: string): string[] {
-  const below = source.split("// said by the client library only")[1]?.split("} as const")[0] ?? "";
+  const below = source.split(/\/\/ said by the client library only/i)[1]?.split("} as const")[0] ?? "";
   return [...below.matchAll(/^\s*(\w+): \{/gm)].map(([, code]) => code as string);
 }
 

@@ -89,8 +89,15 @@ export async function inspect(js: JetStream, places: Places, replicas: number, i
     );
   const isDisk = isSynced && canSync && !isInMemory;
   if (copies === 1 && !isDisk && !isInMemory) {
+    const instead = isOlder(version, VERSION_EXCLUSIVE)
+      ? `; or update it to ${VERSION_EXCLUSIVE.join(".")} or later and have 3 replicas`
+      : "; or have 3 replicas";
     sentences.push(
-      "NATS writes to disk when the system likes (sync_interval, 2 minutes of its own): a power cut takes what came since, and readers are told by a gap. Set it to always, and synced for acks that say disk; or have 3 replicas.",
+      `NATS writes to disk when the system likes (sync_interval, 2 minutes of its own): a power cut takes what came since, and readers are told by a gap. ${
+        canSync
+          ? `Set it to always, and synced for acks that say disk${instead}.`
+          : `nats-server ${version} cannot do otherwise: update it to ${VERSION_EXCLUSIVE.join(".")} or later.`
+      }`,
     );
   }
   return { level: copies > 1 ? "replicated" : isDisk ? "disk" : "memory", sentences };
