@@ -14,6 +14,7 @@ import type { Codec, Encoded } from "./outlet.ts";
 import { LogPage, readPage } from "./page.ts";
 import type { Reader, Source } from "./reader.ts";
 import { resume, topOf } from "./resume.ts";
+import { Signals } from "./signals.ts";
 import { SharedBatch, same, Tail } from "./tail.ts";
 import type { Turns } from "./turns.ts";
 
@@ -48,7 +49,7 @@ export class Channel implements Flushable, Source {
   readonly name: string;
   readonly #context: ChannelContext;
   readonly #live = new Map<Codec, LiveSet<Reader>>();
-  readonly #signals = new Map<string, SignalFrame>();
+  readonly #signals: Signals;
   readonly #reads = new Map<string, Promise<LogPage>>();
   #tail: Tail;
   /** Told by the log and not flushed yet, all of one epoch, right after the tail. */
@@ -72,6 +73,7 @@ export class Channel implements Flushable, Source {
     this.name = name;
     this.#context = context;
     this.#tail = new Tail(ORIGIN, context.limits.tailBytesMax);
+    this.#signals = new Signals(context.limits.signalsPendingMax);
   }
 
   get readers(): number {
@@ -166,13 +168,10 @@ export class Channel implements Flushable, Source {
     if (this.#flush === null && live.isHollow) this.#compact(reader.outlet.codec, live);
   }
 
-  /** Sends a signal to whoever is live and has room. The latest of an event and sender wins until the flush. */
+  /** Sends a signal to whoever is live and has room. */
   signal(frame: SignalFrame): void {
     if (this.#live.size === 0) return;
-    const key = JSON.stringify([frame.event, frame.sender]);
-    this.#signals.delete(key);
-    this.#signals.set(key, frame);
-    if (this.#signals.size > this.#context.limits.signalsPendingMax) this.#signals.delete(this.#signals.keys().next().value as string);
+    this.#signals.keep(frame);
     this.#context.flusher.want(this);
   }
 
@@ -389,8 +388,7 @@ export class Channel implements Flushable, Source {
 
   #flushSignals(): void {
     if (this.#signals.size === 0) return;
-    const frames = [...this.#signals.values()];
-    this.#signals.clear();
+    const frames = this.#signals.take();
     for (const [codec, live] of this.#live) {
       const encoded = frames.map((frame) => codec.frame(frame)).filter((one): one is NonNullable<Encoded> => one !== null);
       // A copy: whoever leaves meanwhile may close the holes.
