@@ -3,8 +3,8 @@ import { checkChannelName } from "../protocol/channel-name.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { Limits } from "../protocol/limits.ts";
 import { PRESENCE_REQUEST } from "../protocol/presence.ts";
-import { stringifyJson } from "../wire/json.ts";
 import { answer, answerEmpty, answerText, tellable } from "./answer.ts";
+import { ask } from "./ask.ts";
 import { mediaType, readBody, readEnvelopes, readJson } from "./bodies.ts";
 import type { Call } from "./call.ts";
 import { postPresence } from "./presence.ts";
@@ -72,8 +72,7 @@ export async function request(call: Call): Promise<void> {
   if (name === PRESENCE_REQUEST) return postPresence(call);
   await hub.gate.authorize(identity, "request", channel);
   const data = await readValue(exchange, hub.limits.messageBytesMax, hub.limits);
-  const value = (await hub.handlers.ask(channel, name, data, identity)) ?? null;
-  answerText(exchange, 200, stringifyJson(value), headers);
+  answerText(exchange, 200, await ask(hub, channel, name, data, identity), headers);
 }
 
 async function readValue(exchange: Call["exchange"], bytesMax: number, limits: Limits): Promise<unknown> {

@@ -11,6 +11,7 @@ import { frameWebSocket, HEARTBEAT_WEBSOCKET } from "../wire/control.ts";
 import { readData } from "../wire/data.ts";
 import { textFrame, unpackBinary } from "../wire/websocket.ts";
 import { byeFrame, errorFrame, tellable } from "./answer.ts";
+import { ask } from "./ask.ts";
 import { FRAMES_WEBSOCKET } from "./codecs.ts";
 import type { Stream } from "./exchange.ts";
 import { Pipe } from "./pipe.ts";
@@ -208,10 +209,9 @@ export class SocketPipe extends Pipe {
       throw new ThroughlineError("too_many_requests", `${this.#requests} requests are waiting for their answers. Wait for one of them.`);
     }
     this.#requests++;
-    this.hub.handlers
-      .ask(frame.channel, frame.name, frame.data, this.identity)
+    ask(this.hub, frame.channel, frame.name, frame.data, this.identity)
       .then(
-        (data) => this.say({ type: "response", id: frame.id, data: data ?? null }),
+        (json) => this.queue(response(frame.id, json)),
         (error) => this.#fail(frame, error),
       )
       .finally(() => {
@@ -222,7 +222,7 @@ export class SocketPipe extends Pipe {
   /** Not waited for: the answer may wait for news, and for room. Written at once, so that the next one sees what room is left. */
   #attend(frame: RequestFrame): void {
     this.#presence ??= new SocketPresence(this);
-    const say = (json: string): void => this.write(textFrame(`{"type":"response","id":${frame.id},"data":${json}}`));
+    const say = (json: string): void => this.write(response(frame.id, json));
     this.#presence.ask(frame, say).catch((error) => this.#fail(frame, error));
   }
 
@@ -254,6 +254,10 @@ export class SocketPipe extends Pipe {
     if (wait) this.#socket.pause();
     else this.#socket.resume();
   }
+}
+
+function response(id: number, json: string): Uint8Array {
+  return textFrame(`{"type":"response","id":${id},"data":${json}}`);
 }
 
 function readBinary(message: Uint8Array, limits: Limits): ClientFrame {
