@@ -9,6 +9,7 @@ import { PRESENCE_REQUEST } from "../protocol/presence.ts";
 import { readClientFrame } from "../wire/client-frame.ts";
 import { frameWebSocket, HEARTBEAT_WEBSOCKET } from "../wire/control.ts";
 import { readData } from "../wire/data.ts";
+import { checkJsonDepth } from "../wire/json.ts";
 import { textFrame, unpackBinary } from "../wire/websocket.ts";
 import { byeFrame, errorFrame, tellable } from "./answer.ts";
 import { ask } from "./ask.ts";
@@ -238,7 +239,7 @@ export class SocketPipe extends Pipe {
 
   #refuseFrame(thrown: unknown, data: string | Uint8Array): void {
     const error = tellable(thrown, (sentence) => this.hub.warn(sentence));
-    this.say(errorFrame(error, { id: idOf(data) }));
+    this.say(errorFrame(error, { id: idOf(data, this.hub.limits) }));
     if (++this.#badFrames > this.hub.limits.badFramesMax) {
       this.end(
         new ThroughlineError("bad_frame", `More than ${this.hub.limits.badFramesMax} frames could not be read. See PROTOCOL.md §5.`),
@@ -271,9 +272,11 @@ function after(first: void | Promise<void>, then: () => void): void | Promise<vo
 }
 
 /** The id of a frame that could not be read, where it can be made out: whoever sent it waits for an answer with that id. */
-function idOf(data: string | Uint8Array): number | undefined {
+function idOf(data: string | Uint8Array, limits: Limits): number | undefined {
   try {
-    const { id } = JSON.parse(typeof data === "string" ? data : unpackBinary(data).header) as { id?: unknown };
+    const text = typeof data === "string" ? data : unpackBinary(data).header;
+    checkJsonDepth(text, limits);
+    const { id } = JSON.parse(text) as { id?: unknown };
     return Number.isSafeInteger(id) ? (id as number) : undefined;
   } catch {
     return undefined;
