@@ -191,13 +191,14 @@ export class SocketPipe extends Pipe {
   async #subscribe({ channel, id, from }: SubscribeFrame): Promise<void> {
     checkChannelName(channel, this.hub.limits);
     const start: Start = parseFrom(from ?? "now");
+    const asked = this.hub.gate.changes;
+    await this.hub.gate.authorize(this.identity, "subscribe", channel);
+    if (this.ended) return;
+    // Not before it is kept in this very turn: those that the URL names are on their way together
     if (this.reader(channel) === undefined && this.readerCount >= this.hub.limits.connectionChannelsMax) {
       const sentence = `One connection carries at most ${this.hub.limits.connectionChannelsMax} channels. Unsubscribe from one first.`;
       throw new ThroughlineError("too_many_channels", sentence);
     }
-    const asked = this.hub.gate.changes;
-    await this.hub.gate.authorize(this.identity, "subscribe", channel);
-    if (this.ended) return;
     const reader = this.hub.read(channel, this);
     this.keep(reader);
     await this.hub.locate(reader, start);

@@ -177,6 +177,14 @@ describe("Limits of one connection", () => {
     expect(await client.next("message")).toMatchObject({ channel: "a" });
   });
 
+  test("[D7] connectionChannelsMax: nor does a WebSocket that names them in its URL get more, however long the gate thinks", async () => {
+    const authorize = () => new Promise<boolean>((resolve) => setImmediate(resolve, true));
+    const { socketUrl, tl } = await run(nodeHost, { authorize, limits: { connectionChannelsMax: 2 } });
+    const client = await FrameClient.open(socketUrl(`/socket?${["a", "b", "c", "d"].map((name) => `channel=${name}`).join("&")}`));
+    for (let n = 0; n < 2; n++) expect(await client.next("error")).toMatchObject({ code: "too_many_channels" });
+    expect(tl.counts()).toMatchObject({ connections: 1, readers: 2 });
+  });
+
   test("[D7] badFramesMax: one more closes the WebSocket with 4400 after bye", async () => {
     const { socketUrl } = await run(nodeHost, { limits: { badFramesMax: 3 } });
     const client = await FrameClient.open(socketUrl("/socket"));
