@@ -33,7 +33,7 @@ export const LIMITS = {
   badFramesMax: 16,
   /** Frames waiting for a slow `authorize` on one WebSocket; then its socket is no longer read until they are done. */
   framesPendingMax: 256,
-  /** Requests without an answer yet on one connection: `too_many_requests`. */
+  /** Requests without an answer yet on one connection, be they frames or requests of HTTP/1.1 that were sent at once: `too_many_requests`. */
   requestsPendingMax: 64,
   /** Seconds until a request without an answer fails with `request_timeout`. */
   requestSecondsMax: 30,

@@ -53,6 +53,12 @@ export class Endpoint {
     let headers: Record<string, string> = {};
     try {
       headers = checkOrigin(exchange, this.#site);
+      if (exchange.ahead >= this.hub.limits.requestsPendingMax) {
+        throw new ThroughlineError(
+          "too_many_requests",
+          `${exchange.ahead} requests on this connection wait for their answers. Wait for one of them.`,
+        );
+      }
       if (exchange.method === "OPTIONS") answerEmpty(exchange, 204, { ...headers, ...PREFLIGHT });
       else await this.#act(exchange, route, slash < 0 ? null : exchange.path.slice(slash + 1), headers);
     } catch (error) {
