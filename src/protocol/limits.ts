@@ -31,7 +31,7 @@ export const LIMITS = {
   connectionChannelsMax: 100,
   /** Malformed frames on one WebSocket; one more closes it with 4400. */
   badFramesMax: 16,
-  /** Frames waiting for a slow `authorize` on one WebSocket; then its socket is no longer read until they are done. */
+  /** Frames waiting for a slow `authorize` on one WebSocket, or `messageBytesMax` bytes of them; then its socket is no longer read until they are done. */
   framesPendingMax: 256,
   /** Requests without an answer yet on one connection, be they frames or requests of HTTP/1.1 that were sent at once: `too_many_requests`. */
   requestsPendingMax: 64,

@@ -36,6 +36,7 @@ export class SocketPipe extends Pipe {
   #socket: Socket | null = null;
   /** Frames that came while one waits for the application or the log: order is kept by taking one at a time. */
   #waiting: (string | Uint8Array)[] | null = null;
+  #waitingBytes = 0;
   #paused = false;
   #badFrames = 0;
   #requests = 0;
@@ -59,7 +60,10 @@ export class SocketPipe extends Pipe {
     if (this.ended) return;
     this.#unanswered = 0;
     if (this.#waiting === null) this.#receive(data);
-    else this.#waiting.push(data);
+    else {
+      this.#waiting.push(data);
+      this.#waitingBytes += data.length;
+    }
     this.#regulate();
   }
 
@@ -139,6 +143,7 @@ export class SocketPipe extends Pipe {
     this.#waiting = null;
     if (waiting === null || this.ended) return;
     for (const [index, data] of waiting.entries()) {
+      this.#waitingBytes -= data.length;
       this.#receive(data);
       // It waits again, with what is left behind whatever came for it.
       if (this.#waiting !== null) {
@@ -250,7 +255,8 @@ export class SocketPipe extends Pipe {
 
   /** Reads no more from a client that sends faster than it is served, or that does not take its answers. */
   #regulate(): void {
-    const wait = (this.#waiting?.length ?? 0) >= this.hub.limits.framesPendingMax || this.full();
+    const { framesPendingMax, messageBytesMax } = this.hub.limits;
+    const wait = (this.#waiting?.length ?? 0) >= framesPendingMax || this.#waitingBytes >= messageBytesMax || this.full();
     if (wait === this.#paused || this.#socket === null) return;
     this.#paused = wait;
     if (wait) this.#socket.pause();

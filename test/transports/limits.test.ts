@@ -30,6 +30,18 @@ async function sent(client: FrameClient, data: unknown): Promise<[status: number
   return answer["type"] === "ack" ? [201, ""] : [400, String(answer["code"])];
 }
 
+/** The plainest host, and the sockets that it has taken. */
+function watched(): { host: Host; sockets: Socket[] } {
+  const sockets: Socket[] = [];
+  const serve: Host["serve"] = (tl) => {
+    const server = createServer();
+    server.on("connection", (socket) => sockets.push(socket));
+    attach(tl, server);
+    return siteOf(server, "");
+  };
+  return { host: { ...nodeHost, serve }, sockets };
+}
+
 describe("Limits of names and sizes", () => {
   test("[D7] channelNameCharsMax: a longer name is bad_channel, each way in", async () => {
     const { ask, socketUrl } = await run(nodeHost, { limits: { channelNameCharsMax: 5 } });
@@ -195,16 +207,7 @@ describe("Limits of one connection", () => {
   });
 
   test("[D7] framesPendingMax: behind a slow authorize the socket is no longer read, and then all is done in order", async () => {
-    const sockets: Socket[] = [];
-    const host: Host = {
-      ...nodeHost,
-      async serve(tl) {
-        const server = createServer();
-        server.on("connection", (socket) => sockets.push(socket));
-        attach(tl, server);
-        return siteOf(server, "");
-      },
-    };
+    const { host, sockets } = watched();
     let allow = (): void => undefined;
     const allowed = new Promise<boolean>((resolve) => {
       allow = () => resolve(true);
@@ -219,6 +222,22 @@ describe("Limits of one connection", () => {
     for (let id = 1; id <= 40; id++) expect(await client.next("ack")).toMatchObject({ id });
     const { messages } = await tl.channel("a").history<{ id: number }>();
     expect(messages.slice(0, 2).map(({ data }) => data.id)).toEqual([1, 2]);
+  });
+
+  test("[D7] framesPendingMax: nor are more bytes of them than messageBytesMax read on", async () => {
+    const { host, sockets } = watched();
+    let allow = (): void => undefined;
+    const allowed = new Promise<boolean>((resolve) => {
+      allow = () => resolve(true);
+    });
+    const { socketUrl, tl } = await run(host, { authorize: () => allowed, limits: { messageBytesMax: 300_000 } });
+    const client = await FrameClient.open(socketUrl("/socket"));
+    for (let id = 1; id <= 100; id++) client.send({ type: "publish", channel: "a", id, data: "x".repeat(200_000) });
+    await until("the socket is no longer read", () => sockets[0]!.isPaused());
+    expect(sockets[0]!.bytesRead).toBeLessThan(1_500_000);
+    allow();
+    for (let id = 1; id <= 100; id++) expect(await client.next("ack")).toMatchObject({ id });
+    expect((await tl.channel("a").history()).upToDate).toBe(false);
   });
 
   test("[D7] requestsPendingMax: one more request is too_many_requests, until one is answered", async () => {
