@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { ThroughlineError } from "../protocol/error.ts";
+import type { Limits } from "../protocol/limits.ts";
 import type { Exchange, Stream, StreamOwner } from "../transports/exchange.ts";
 import { EncodedStream, NodeStream } from "./node-stream.ts";
 
@@ -28,9 +29,10 @@ export class NodeExchange implements Exchange {
   readonly ahead: number;
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
+  readonly #limits: Pick<Limits, "stalledSecondsMax">;
 
   /** `url` is what stands below the mount point. */
-  constructor(req: NodeRequest, res: NodeResponse, url: string) {
+  constructor(req: NodeRequest, res: NodeResponse, url: string, limits: Pick<Limits, "stalledSecondsMax">) {
     const mark = url.indexOf("?");
     this.method = req.method ?? "GET";
     this.url = url;
@@ -39,6 +41,7 @@ export class NodeExchange implements Exchange {
     // What the two have in common is all that is used, but for `#http2`.
     this.#req = req as IncomingMessage;
     this.#res = res as ServerResponse;
+    this.#limits = limits;
     this.ahead = this.#http2 === undefined && res.socket === null ? wait(this.#req.socket, this.#res) : 0;
   }
 
@@ -60,8 +63,12 @@ export class NodeExchange implements Exchange {
     if (res.headersSent || this.#gone) return;
     // RFC 9110 §8.6: no Content-Length with 204.
     this.#writeHead(status, status === 204 ? headers : { ...headers, "content-length": String(Buffer.byteLength(body)) });
+    const cut = () => res.setTimeout(this.#limits.stalledSecondsMax * 1_000, () => res.destroy());
+    if (this.#http2 !== undefined) cut();
     // As text, which goes out with the head: of bytes that wait behind another answer node:http puts its own `100 Continue` between the two.
     res.end(this.method === "HEAD" ? undefined : body);
+    // What the kernel has not taken at once waits for a client that may never read it
+    if (this.#http2 === undefined && (res.socket === null || res.socket.writableLength > 0)) cut();
   }
 
   stream(headers: Readonly<Record<string, string>>, owner: StreamOwner): Stream | null {

@@ -45,7 +45,7 @@ export const LIMITS = {
   // Delivery
   /** Bytes unsent on one socket; beyond, the reader is lagging: it leaves the live set and reads on from the log when the socket drains. Whether it has room is asked before each write of at most half as many, or of one message. */
   sinkBytesMax: 262_144,
-  /** Seconds without a byte drained from a socket that has unsent bytes; then it is closed with `slow`, and resumes from the log. */
+  /** Seconds without a byte drained from a socket that has unsent bytes; then a pipe is closed with `slow`, and resumes from the log, and the connection of any other answer is cut. */
   stalledSecondsMax: 120,
   /** Bytes of recent messages kept in memory per channel that has readers; a reader further behind reads from the log. */
   tailBytesMax: 262_144,

@@ -279,6 +279,18 @@ describe("Limits of one connection", () => {
 });
 
 describe("Limits of delivery", () => {
+  test("[D7] stalledSecondsMax: a client that takes nothing of an answer is cut", async () => {
+    const { host, sockets } = watched();
+    const { port, tl } = await run(host, { limits: { stalledSecondsMax: 0.1, pageBytesMax: 1e9 } });
+    // More than the kernel takes for either end
+    for (let n = 0; n < 15; n++) await tl.channel("a").publish("x".repeat(1_000_000));
+    const client = await RawClient.open(port);
+    client.socket.pause();
+    client.ask("GET /channels/a", "Accept: application/json");
+    await until("it is answered", () => (sockets[0]?.writableLength ?? 0) > 0);
+    await until("it is cut", () => sockets[0]!.destroyed);
+  });
+
   test("[D7] waitSecondsMax: a longer wait is cut to it", async () => {
     const { ask, tl } = await run(nodeHost, { limits: { waitSecondsMax: 0.05 } });
     expect(await (await ask("/channels/a?wait=9999")).json()).toMatchObject({ messages: [] });
