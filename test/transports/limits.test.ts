@@ -142,6 +142,8 @@ describe("Limits of names and sizes", () => {
     expect(await told(ask("/publish", post([envelope, envelope, envelope])))).toEqual([413, "too_large"]);
     const lines = { method: "POST", headers: { "content-type": "application/x-ndjson" }, body: `${JSON.stringify(envelope)}\n`.repeat(3) };
     expect(await told(ask("/publish", lines))).toEqual([413, "too_large"]);
+    // What stands behind them is not even looked at
+    expect(await told(ask("/publish", { ...lines, body: `${lines.body}{` }))).toEqual([413, "too_large"]);
     expect((await tl.channel("a").history()).messages).toEqual([]);
     expect(await told(ask("/publish", post([envelope, envelope])))).toEqual([200, ""]);
   });
