@@ -162,7 +162,7 @@ function report(hub: Hub, gathering: Gathering, asked: Asked): string {
 }
 
 /** Asks the gate, and again if there was a review meanwhile: nothing stands between its answer and what is done then. */
-async function permit({ hub, identity, asked }: Caller, action: Action, channel: string, ready = () => hub.open()): Promise<void> {
+async function permit({ hub, identity, asked }: Caller, action: Action, channel: string, ready = () => hub.opened()): Promise<void> {
   for (let changes = -1; changes < 0 || hub.gate.isOvertaken(changes); ) {
     changes = hub.gate.changes;
     await hub.gate.authorize(identity, action, channel);
@@ -177,7 +177,7 @@ async function permit({ hub, identity, asked }: Caller, action: Action, channel:
 async function admitWatcher(caller: Caller, channel: string): Promise<Gathering> {
   const { hub } = caller;
   await permit(caller, "watch", channel, async () => {
-    await hub.open();
+    await hub.opened();
     await hub.presence.gathering(channel).settle();
   });
   return hub.presence.gathering(channel);
