@@ -1,4 +1,5 @@
 import type { Publication, Receipt } from "../core/hub.ts";
+import type { Action } from "../core/identity.ts";
 import type { Codec } from "../core/outlet.ts";
 import { checkChannelName } from "../protocol/channel-name.ts";
 import { ERRORS, ThroughlineError } from "../protocol/error.ts";
@@ -167,25 +168,36 @@ export class SocketPipe extends Pipe {
       case "signal": {
         const channel = checkChannelName(frame.channel, this.hub.limits);
         checkSignal(frame.data, this.hub.limits);
-        const send = () => this.hub.signal(channel, frame.event, frame.data, this.identity.id || `~${this.id}`);
-        return after(this.hub.gate.authorize(this.identity, "signal", channel), send);
+        return this.#permit("signal", channel, () => {
+          this.hub.signal(channel, frame.event, frame.data, this.identity.id || `~${this.id}`);
+        });
       }
       case "request":
         if (frame.name === PRESENCE_REQUEST) return this.#attend(frame);
-        return after(this.hub.gate.authorize(this.identity, "request", checkChannelName(frame.channel, this.hub.limits)), () =>
-          this.#ask(frame),
-        );
+        return this.#permit("request", checkChannelName(frame.channel, this.hub.limits), () => this.#ask(frame));
       case "ping":
         this.say({ type: "heartbeat" });
     }
   }
 
+  /** Acts if that is allowed, at once where the gate says so at once; an answer from before a revocation or a review counts no more. */
+  #permit(action: Action, channel: string, act: () => void): void | Promise<void> {
+    const { gate } = this.hub;
+    const asked = gate.changes;
+    const allowed = gate.authorize(this.identity, action, channel);
+    if (allowed === undefined) return act();
+    return allowed.then(() => {
+      if (gate.isOvertaken(asked)) return this.#permit(action, channel, act);
+      gate.check(this.identity, asked);
+      act();
+    });
+  }
+
   #publish(frame: PublishFrame): void | Promise<void> {
     const channel = checkChannelName(frame.channel, this.hub.limits);
     const publication: Publication = { channel, event: frame.event, key: frame.key, ...readData(frame, this.hub.limits) };
-    const allowed = this.hub.gate.authorize(this.identity, "publish", channel);
     // The log is not waited for: what follows on this connection stands behind it in the channel's queue.
-    return after(allowed, () => {
+    return this.#permit("publish", channel, () => {
       this.hub.publish(this.identity, publication).then(
         (receipt) => this.#acknowledge(frame.id, receipt),
         (error) => this.#fail(frame, error),
@@ -271,11 +283,6 @@ function response(id: number, json: string): Uint8Array {
 function readBinary(message: Uint8Array, limits: Limits): ClientFrame {
   const { header, bytes } = unpackBinary(message);
   return readClientFrame(header, limits, bytes);
-}
-
-function after(first: void | Promise<void>, then: () => void): void | Promise<void> {
-  if (first !== undefined) return first.then(then);
-  then();
 }
 
 /** The id of a frame that could not be read, where it can be made out: whoever sent it waits for an answer with that id. */
