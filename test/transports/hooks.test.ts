@@ -1,0 +1,29 @@
+import { expect, test } from "vitest";
+import { ThroughlineError } from "../../src/index.ts";
+import { nodeHost, run } from "../adapters/host.ts";
+import { FrameClient } from "../support/raw-clients.ts";
+
+// TypeScript knows the list, an application in JavaScript may not
+const own = () => new ThroughlineError("not_on_the_list" as never, "the secret of the operator");
+
+test("[D7] an error with a code that is not on the list is a fault of the server, each way in, and ends nothing", async () => {
+  const authenticate = ({ token }: { token: string | null }) => {
+    if (token === "bad") throw own();
+    return null;
+  };
+  const { ask, sentences, socketUrl, tl } = await run(nodeHost, { authenticate });
+  tl.handle("a", "fail", () => {
+    throw own();
+  });
+  const headers = { authorization: "Bearer bad" };
+  const refused = await ask("/channels/a", { headers });
+  expect([refused.status, (await refused.json()).error.code]).toEqual([500, "internal"]);
+  await expect(FrameClient.open(socketUrl("/socket"), { headers })).rejects.toThrow(/^500 .*internal/);
+  const failed = await ask("/requests/a?name=fail", { method: "POST", headers: { "content-type": "application/json" }, body: "1" });
+  expect([failed.status, (await failed.json()).error.code]).toEqual([500, "internal"]);
+  const client = await FrameClient.open(socketUrl("/socket"));
+  client.send({ type: "request", id: 1, channel: "a", name: "fail", data: 1 });
+  expect(await client.next("error")).toMatchObject({ code: "internal", id: 1, message: expect.not.stringContaining("secret") });
+  expect(sentences).toHaveLength(4);
+  expect(sentences.join()).toContain("the secret of the operator");
+});
