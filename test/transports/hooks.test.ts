@@ -27,3 +27,13 @@ test("[D7] an error with a code that is not on the list is a fault of the server
   expect(sentences).toHaveLength(4);
   expect(sentences.join()).toContain("the secret of the operator");
 });
+
+test("what a stranger sends does not draw on the operator's terminal, nor look like a line of its own", async () => {
+  const authenticate = ({ token }: { token: string | null }) => {
+    throw new Error(`no such token: ${token}`);
+  };
+  const { sentences, socketUrl } = await run(nodeHost, { authenticate });
+  const token = Buffer.from("\u001b[2J\r\nthroughline: all is well\u009b").toString("base64url");
+  await expect(FrameClient.open(socketUrl("/socket"), { protocols: [`throughline.bearer.${token}`] })).rejects.toThrow(/^500/);
+  expect(sentences).toEqual([expect.stringContaining("no such token: \\x1b[2J\\x0d\\x0athroughline: all is well\\x9b")]);
+});
