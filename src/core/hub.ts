@@ -334,13 +334,18 @@ export class Hub {
 
   #linger(channel: Channel): void {
     if (this.#channels.get(channel.name) !== channel) return;
-    const leave = () => {
-      this.#lingering.delete(channel);
-      this.#channels.delete(channel.name);
-      channel.close(stopping("restart", "Come back in a moment."));
-    };
+    const leave = () => this.#forget(channel);
     if (this.#closing === null) this.#lingering.set(channel, this.clock.after(LINGER_MS, leave));
     else leave();
+    // Whoever comes and goes on channel after channel would leave one behind for each
+    if (this.#lingering.size > this.limits.lingeringChannelsMax) this.#forget(this.#lingering.keys().next().value as Channel);
+  }
+
+  #forget(channel: Channel): void {
+    this.#lingering.get(channel)?.();
+    this.#lingering.delete(channel);
+    this.#channels.delete(channel.name);
+    channel.close(stopping("restart", "Come back in a moment."));
   }
 
   #inlet(channel: string): Inlet {

@@ -63,6 +63,8 @@ export const LIMITS = {
   heartbeatSeconds: 15,
   /** Connections that a node holds: `overloaded`. */
   connectionsMax: 100_000,
+  /** Channels whose last reader has gone, which a node still follows for 5 s: one more, and the first of them is let go at once. */
+  lingeringChannelsMax: 1_000,
   /** Signals of one channel waiting for the next flush: the oldest is dropped. */
   signalsPendingMax: 1_000,
 
