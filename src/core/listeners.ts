@@ -1,6 +1,7 @@
 import type { PresenceChange } from "../protocol/presence.ts";
 import type { Connection } from "./connection.ts";
 import type { Identity } from "./identity.ts";
+import { textOfThrown } from "./thrown.ts";
 
 /** What the hub tells an application that asked by `on`. */
 export interface HubEvents {
@@ -52,6 +53,6 @@ export class Listeners {
   }
 
   #failed(name: keyof HubEvents, error: unknown): void {
-    this.#warn(`A listener of ${name} threw: ${String(error)}`);
+    this.#warn(`A listener of ${name} threw: ${textOfThrown(error)}`);
   }
 }

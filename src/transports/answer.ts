@@ -1,3 +1,4 @@
+import { textOfThrown } from "../core/thrown.ts";
 import { ERRORS, isErrorCode, ThroughlineError } from "../protocol/error.ts";
 import type { ByeFrame, ErrorFrame } from "../protocol/frame.ts";
 import type { Exchange } from "./exchange.ts";
@@ -32,7 +33,7 @@ export function answerError(exchange: Exchange, error: ThroughlineError, headers
  */
 export function tellable(thrown: unknown, warn: (sentence: string) => void): ThroughlineError {
   if (thrown instanceof ThroughlineError && isErrorCode(thrown.code)) return thrown;
-  warn(`Unexpected: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}`);
+  warn(`Unexpected: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : textOfThrown(thrown)}`);
   return new ThroughlineError("internal", "Something failed inside the server. Its log has the cause.");
 }
 

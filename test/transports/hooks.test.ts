@@ -28,6 +28,33 @@ test("[D7] an error with a code that is not on the list is a fault of the server
   expect(sentences.join()).toContain("the secret of the operator");
 });
 
+test("[D7] whatever a hook, a handler or a listener throws, it ends nothing, and nobody waits in vain", async () => {
+  const thrown = Object.create(null);
+  const fails = (): never => {
+    throw thrown;
+  };
+  const authenticate = ({ token }: { token: string | null }) => (token === "bad" ? fails() : null);
+  const authorize = ({ channel }: { channel: string }) =>
+    channel === "bad" ? fails() : Promise.resolve(channel === "later" ? fails() : true);
+  const { ask, sentences, socketUrl, tl } = await run(nodeHost, { authenticate, authorize });
+  tl.handle("a", "fail", fails);
+  tl.on("connect", fails);
+  tl.on("connect", async () => fails());
+  const codes: string[] = [];
+  for (const [path, init] of [
+    ["/channels/a", { headers: { authorization: "Bearer bad" } }],
+    ["/channels/bad", {}],
+    ["/channels/later", { method: "POST", body: "1" }],
+    ["/requests/a?name=fail", { method: "POST", headers: { "content-type": "application/json" }, body: "1" }],
+  ] as const) {
+    codes.push((await (await ask(path, init)).json()).error.code);
+  }
+  expect(codes).toEqual(["internal", "internal", "internal", "request_failed"]);
+  const client = await FrameClient.open(socketUrl("/socket?channel=a"));
+  expect(await client.next("live")).toBeDefined();
+  expect(sentences).toHaveLength(6);
+});
+
 test("what a stranger sends does not draw on the operator's terminal, nor look like a line of its own", async () => {
   const authenticate = ({ token }: { token: string | null }) => {
     throw new Error(`no such token: ${token}`);
