@@ -45,7 +45,7 @@ export function fastify(tl: Throughline): FastifyPlugin {
       const url = below(mount, raw.url ?? "/");
       if (url === null) return reply.callNotFound();
       for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) reply.raw.setHeader(name, value);
-      if (!(await tl.endpoint.handle(new NodeExchange(raw, reply.raw, url)))) return reply.callNotFound();
+      if (!(await tl.endpoint.handle(new NodeExchange(raw, reply.raw, url, tl.endpoint.hub.limits)))) return reply.callNotFound();
       reply.hijack();
     });
     const detach = attach(tl, app.server, { path: mount, requests: false });

@@ -12,6 +12,7 @@ export class FetchExchange implements Exchange {
   readonly url: string;
   /** The standard does not say. */
   readonly address = "";
+  readonly ahead = 0;
   readonly #request: Request;
   #resolve: ((response: Response) => void) | null;
   #onGone: (() => void)[] = [];

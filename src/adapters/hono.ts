@@ -33,7 +33,7 @@ export function hono(tl: Throughline, options: MountOptions = {}): HonoHandler {
     // A middleware has read the body; Hono keeps it.
     if (incoming.readableDidRead || incoming.readableEnded)
       Object.assign(incoming, { body: new Uint8Array(await context.req.arrayBuffer()) });
-    if (!(await tl.endpoint.handle(new NodeExchange(incoming, outgoing, url)))) return next();
+    if (!(await tl.endpoint.handle(new NodeExchange(incoming, outgoing, url, tl.endpoint.hub.limits)))) return next();
     return alreadySent();
   };
 }

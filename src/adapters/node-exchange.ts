@@ -1,6 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
 import { ThroughlineError } from "../protocol/error.ts";
+import type { Limits } from "../protocol/limits.ts";
 import type { Exchange, Stream, StreamOwner } from "../transports/exchange.ts";
 import { EncodedStream, NodeStream } from "./node-stream.ts";
 
@@ -11,6 +13,11 @@ export type NodeResponse = ServerResponse | Http2ServerResponse;
 /** How much of a body that is too large is read and thrown away after it was refused, so that the client gets to read why instead of a reset. */
 const DISCARD_BYTES_MAX = 8 * 1024 * 1024;
 
+/** Where a socket keeps the answers that wait behind the one that is being given (RFC 9112 §9.3.2). node:http takes such requests without end. */
+const WAITING = Symbol("throughline.waiting");
+
+type Line = Socket & { [WAITING]?: Set<ServerResponse> };
+
 /** RFC 9113 §8.2.2: what HTTP/2 knows by other means. */
 const HTTP1_ONLY = new Set(["connection", "upgrade"]);
 
@@ -19,11 +26,13 @@ export class NodeExchange implements Exchange {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly url: string;
+  readonly ahead: number;
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
+  readonly #limits: Pick<Limits, "stalledSecondsMax">;
 
   /** `url` is what stands below the mount point. */
-  constructor(req: NodeRequest, res: NodeResponse, url: string) {
+  constructor(req: NodeRequest, res: NodeResponse, url: string, limits: Pick<Limits, "stalledSecondsMax">) {
     const mark = url.indexOf("?");
     this.method = req.method ?? "GET";
     this.url = url;
@@ -32,6 +41,8 @@ export class NodeExchange implements Exchange {
     // What the two have in common is all that is used, but for `#http2`.
     this.#req = req as IncomingMessage;
     this.#res = res as ServerResponse;
+    this.#limits = limits;
+    this.ahead = this.#http2 === undefined && res.socket === null ? wait(this.#req.socket, this.#res) : 0;
   }
 
   get address(): string {
@@ -52,8 +63,12 @@ export class NodeExchange implements Exchange {
     if (res.headersSent || this.#gone) return;
     // RFC 9110 §8.6: no Content-Length with 204.
     this.#writeHead(status, status === 204 ? headers : { ...headers, "content-length": String(Buffer.byteLength(body)) });
+    const cut = () => res.setTimeout(this.#limits.stalledSecondsMax * 1_000, () => res.destroy());
+    if (this.#http2 !== undefined) cut();
     // As text, which goes out with the head: of bytes that wait behind another answer node:http puts its own `100 Continue` between the two.
     res.end(this.method === "HEAD" ? undefined : body);
+    // What the kernel has not taken at once waits for a client that may never read it
+    if (this.#http2 === undefined && (res.socket === null || res.socket.writableLength > 0)) cut();
   }
 
   stream(headers: Readonly<Record<string, string>>, owner: StreamOwner): Stream | null {
@@ -108,6 +123,21 @@ export class NodeExchange implements Exchange {
     for (const [name, value] of own) res.setHeader(name, value);
     res.writeHead(status);
   }
+}
+
+/** How many requests this one waits for: until it is answered it counts as one for those behind it. */
+function wait(line: Line, res: ServerResponse): number {
+  const waiting = line[WAITING] ?? new Set();
+  if (line[WAITING] === undefined) {
+    line[WAITING] = waiting;
+    // node:http tells only the answer whose turn it is that its connection has gone
+    line.once("close", () => {
+      for (const one of waiting) one.destroy().emit("close");
+    });
+  }
+  waiting.add(res);
+  res.once("close", () => waiting.delete(res));
+  return waiting.size;
 }
 
 /** A header as one text. */

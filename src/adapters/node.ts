@@ -56,7 +56,7 @@ export function attach(tl: Throughline, server: Server, options: AttachOptions =
     const url = below(mount, req.url ?? "/");
     if (url !== null) answer(tl, req, res, url, others?.length ? toOthers : undefined);
     else if (others?.length) toOthers();
-    else tl.endpoint.notFound(new NodeExchange(req, res, req.url ?? "/"));
+    else tl.endpoint.notFound(new NodeExchange(req, res, req.url ?? "/", tl.endpoint.hub.limits));
   };
   const onUpgrade = (req: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const asksWebSocket = req.headers.upgrade?.toLowerCase() === "websocket";
@@ -86,7 +86,7 @@ function answer(tl: Throughline, req: NodeRequest, res: NodeResponse, url: strin
     req.socket.destroy();
     return;
   }
-  const exchange = new NodeExchange(req, res, url);
+  const exchange = new NodeExchange(req, res, url, tl.endpoint.hub.limits);
   tl.endpoint
     .handle(exchange)
     .then((ours) => {

@@ -58,7 +58,8 @@ export class Throughline {
   readonly #hub: Hub;
 
   constructor(options: ThroughlineOptions) {
-    const { retain, warn = (sentence) => console.warn(`throughline: ${sentence}`) } = options;
+    const { retain, warn: tell = (sentence) => console.warn(`throughline: ${sentence}`) } = options;
+    const warn = (sentence: string) => tell(printable(sentence));
     if (options.authorize === undefined && globalThis.process?.env?.["NODE_ENV"] === "production") {
       warn("no authorize was given, so everyone may read and publish everything. Pass authorize to throughline().");
     }
@@ -134,4 +135,9 @@ export class Throughline {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** What was thrown may hold what a stranger sent: on the operator's terminal it must not draw, nor look like another line. The lines of a stack stay. */
+function printable(sentence: string): string {
+  return sentence.replace(/(?!\n {4}at )\p{Cc}/gu, (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }

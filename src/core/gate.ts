@@ -1,6 +1,7 @@
 import type { Clock } from "../protocol/clock.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import { type Action, ANONYMOUS, type Authenticate, type Authorize, type Credentials, type Identity } from "./identity.ts";
+import { textOfThrown } from "./thrown.ts";
 
 export interface GateOptions {
   readonly authenticate: Authenticate | undefined;
@@ -68,6 +69,13 @@ export class Gate {
     });
   }
 
+  /** Throws if this identity may do nothing any more, having begun to ask after so many changes. */
+  check(identity: Identity, asked: number): void {
+    const refused = this.refusal(identity, asked);
+    if (refused !== null) throw refused;
+    if (hasExpired(identity, this.#options.clock.now())) throw expired();
+  }
+
   /** A permission to read that was asked for before now is asked for again before it counts. */
   review(): void {
     this.#reviewed = ++this.#changes;
@@ -120,7 +128,7 @@ export class Gate {
   /** A fault in the application's hook is never a yes, and its text is for the operator only. */
   #failed(what: string, error: unknown): ThroughlineError {
     if (error instanceof ThroughlineError) return error;
-    this.#options.warn(`The application's ${what} threw, so the request was refused: ${String(error)}`);
+    this.#options.warn(`The application's ${what} threw, so the request was refused: ${textOfThrown(error)}`);
     return new ThroughlineError("internal", `The application's ${what} failed. The server's log has the cause.`);
   }
 }

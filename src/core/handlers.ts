@@ -2,6 +2,7 @@ import { matchPattern } from "../protocol/channel-name.ts";
 import type { Clock } from "../protocol/clock.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { Identity } from "./identity.ts";
+import { textOfThrown } from "./thrown.ts";
 
 /** A request as its handler sees it. */
 export interface HandlerInput {
@@ -69,7 +70,7 @@ export class Handlers {
   /** What the application threw on purpose is for the asker; any other error is for the operator only. */
   #failed(input: HandlerInput, error: unknown): ThroughlineError {
     if (error instanceof ThroughlineError) return error;
-    this.#warn(`The handler of ${input.name} on ${input.channel} threw: ${String(error)}`);
+    this.#warn(`The handler of ${input.name} on ${input.channel} threw: ${textOfThrown(error)}`);
     return new ThroughlineError("request_failed", `The handler of ${input.name} failed. The server's log has the cause.`);
   }
 }

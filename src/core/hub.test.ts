@@ -262,6 +262,20 @@ describe("[D7] a channel whose last reader has gone", () => {
     await stage.pass(6);
     expect((await stage.read("start")).story).toEqual(["subscribed 0", "1 a", "live"]);
   });
+
+  test("is let go at once if more than lingeringChannelsMax have been left since", async () => {
+    const stage = new Stage({ limits: { lingeringChannelsMax: 2 } });
+    for (const channel of ["a", "b", "c", "d"]) (await stage.read("now", { channel })).reader!.end();
+    expect([stage.clock.timers, stage.log.follows]).toEqual([2, 2]);
+    // Not one to which somebody came back meanwhile
+    const back = await stage.read("now", { channel: "c" });
+    for (const channel of ["e", "f"]) (await stage.read("now", { channel })).reader!.end();
+    void stage.ask("x", { channel: "c" });
+    await stage.calm();
+    expect([back.story.at(-1), stage.log.follows]).toEqual(["1 x", 3]);
+    await stage.pass(6);
+    expect([stage.clock.timers, stage.log.follows]).toEqual([0, 1]);
+  });
 });
 
 describe("[D4] closing", () => {

@@ -8,6 +8,7 @@ import { formatPosition } from "../protocol/position.ts";
 import type { PresenceChange } from "../protocol/presence.ts";
 import { Channel } from "./channel.ts";
 import { type Connection, Connections } from "./connection.ts";
+import { engineFault } from "./engine-fault.ts";
 import { Flusher } from "./flusher.ts";
 import { Gate } from "./gate.ts";
 import { Handlers } from "./handlers.ts";
@@ -82,6 +83,7 @@ export class Hub {
   readonly #inlets = new Map<string, Inlet>();
   readonly #listeners: Listeners;
   #opening: Promise<void> | null = null;
+  #outside: { readonly opening: Promise<void>; readonly opened: Promise<void> } | null = null;
   #isOpen = false;
   #closing: Promise<void> | null = null;
   /** Publishes that the log has not answered. */
@@ -140,6 +142,16 @@ export class Hub {
     return this.#opening;
   }
 
+  /** The same for whoever came from outside: why it failed is for the operator, once. */
+  opened(): Promise<void> {
+    const opening = this.open();
+    if (this.#outside?.opening !== opening) {
+      const opened = opening.catch((error) => Promise.reject(engineFault(error, this.#options.warn)));
+      this.#outside = { opening, opened };
+    }
+    return this.#outside.opened;
+  }
+
   /** Null if what is published now would be stored, else the reason. */
   async ready(): Promise<string | null> {
     return this.#closing === null ? this.#readiness.ask() : "The server is stopping.";
@@ -169,8 +181,7 @@ export class Hub {
   /** Finds the place where a reader begins. If that fails the reader has ended. */
   async locate(reader: Reader, start: Start): Promise<void> {
     try {
-      await this.open();
-      await reader.locate(start);
+      await this.#read(() => reader.locate(start));
     } catch (error) {
       reader.end();
       if (error instanceof ThroughlineError) throw error;
@@ -187,19 +198,17 @@ export class Hub {
   }
 
   async history(channel: string, query: HistoryQuery): Promise<History> {
-    await this.open();
-    return readHistory(this.#log, checkChannelName(channel, this.limits), query);
+    return this.#read(() => readHistory(this.#log, checkChannelName(channel, this.limits), query));
   }
 
   /** Where a channel's log stands: the position of its head, and the offset of its first retained message. */
   async place(channel: string): Promise<{ position: string; first: number }> {
-    await this.open();
-    const { head } = await this.#log.read(channel, Number.MAX_SAFE_INTEGER, { count: 0, bytes: 0 });
+    const { head } = await this.#read(() => this.#log.read(channel, Number.MAX_SAFE_INTEGER, { count: 0, bytes: 0 }));
     return { position: formatPosition(topOf(head)), first: head?.first ?? 1 };
   }
 
   async remove(channel: string): Promise<void> {
-    await this.open();
+    await this.opened();
     if (this.#log.remove === undefined) throw new ThroughlineError("unsupported", `The ${this.#log.name} engine cannot remove a channel.`);
     await this.#inlet(checkChannelName(channel, this.limits)).remove();
   }
@@ -289,11 +298,16 @@ export class Hub {
     if (this.#isOpen) await this.#log.close();
   }
 
+  async #read<Seen>(look: () => Promise<Seen>): Promise<Seen> {
+    await this.opened();
+    return look().catch((error) => Promise.reject(engineFault(error, this.#options.warn)));
+  }
+
   async #append(channel: string, draft: Draft): Promise<Appended> {
     if (this.#closing !== null) throw stopping("not_stored", "The message was not stored; publish it again.");
     this.#publishing++;
     try {
-      await this.open();
+      await this.opened();
       return await this.#inlet(channel).append(draft);
     } finally {
       if (--this.#publishing === 0) this.#onPublished?.();
@@ -320,13 +334,18 @@ export class Hub {
 
   #linger(channel: Channel): void {
     if (this.#channels.get(channel.name) !== channel) return;
-    const leave = () => {
-      this.#lingering.delete(channel);
-      this.#channels.delete(channel.name);
-      channel.close(stopping("restart", "Come back in a moment."));
-    };
+    const leave = () => this.#forget(channel);
     if (this.#closing === null) this.#lingering.set(channel, this.clock.after(LINGER_MS, leave));
     else leave();
+    // Whoever comes and goes on channel after channel would leave one behind for each
+    if (this.#lingering.size > this.limits.lingeringChannelsMax) this.#forget(this.#lingering.keys().next().value as Channel);
+  }
+
+  #forget(channel: Channel): void {
+    this.#lingering.get(channel)?.();
+    this.#lingering.delete(channel);
+    this.#channels.delete(channel.name);
+    channel.close(stopping("restart", "Come back in a moment."));
   }
 
   #inlet(channel: string): Inlet {

@@ -1,6 +1,7 @@
 import type { Cancel, Clock } from "../protocol/clock.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { Limits } from "../protocol/limits.ts";
+import { engineFault } from "./engine-fault.ts";
 import type { Flusher } from "./flusher.ts";
 import type { Appended, Draft, Log } from "./log.ts";
 
@@ -88,7 +89,7 @@ export class Inlet {
         const results = await this.#log.append(this.#channel, drafts);
         for (const [index, one] of taken.entries()) one.resolve(results[index]!);
       } catch (error) {
-        const known = error instanceof ThroughlineError ? error : this.#unknown(error);
+        const known = error instanceof ThroughlineError ? (engineFault(error) as ThroughlineError) : this.#unknown(error);
         for (const one of taken) one.reject(known);
       }
       cancel();
@@ -101,7 +102,7 @@ export class Inlet {
 
   async #remove(removal: Removal): Promise<void> {
     const cancel = this.#timeOut([removal]);
-    await this.#log.remove!(this.#channel).then(removal.resolve, removal.reject);
+    await this.#log.remove!(this.#channel).then(removal.resolve, (error) => removal.reject(engineFault(error)));
     cancel();
     this.#stuck = false;
   }

@@ -1,6 +1,7 @@
 import type { PresenceChange } from "../protocol/presence.ts";
 import type { Connection } from "./connection.ts";
 import type { Identity } from "./identity.ts";
+import { textOfThrown } from "./thrown.ts";
 
 /** What the hub tells an application that asked by `on`. */
 export interface HubEvents {
@@ -43,10 +44,15 @@ export class Listeners {
   emit<Name extends keyof HubEvents>(name: Name, detail: HubEvents[Name]): void {
     for (const listener of this.#all.get(name) ?? []) {
       try {
-        (listener as (detail: HubEvents[Name]) => void)(detail);
+        const told = (listener as (detail: HubEvents[Name]) => unknown)(detail);
+        if (told instanceof Promise) told.catch((error) => this.#failed(name, error));
       } catch (error) {
-        this.#warn(`A listener of ${name} threw: ${String(error)}`);
+        this.#failed(name, error);
       }
     }
+  }
+
+  #failed(name: keyof HubEvents, error: unknown): void {
+    this.#warn(`A listener of ${name} threw: ${textOfThrown(error)}`);
   }
 }

@@ -31,9 +31,9 @@ export const LIMITS = {
   connectionChannelsMax: 100,
   /** Malformed frames on one WebSocket; one more closes it with 4400. */
   badFramesMax: 16,
-  /** Frames waiting for a slow `authorize` on one WebSocket; then its socket is no longer read until they are done. */
+  /** Frames waiting for a slow `authorize` on one WebSocket, or `messageBytesMax` bytes of them; then its socket is no longer read until they are done. */
   framesPendingMax: 256,
-  /** Requests without an answer yet on one connection: `too_many_requests`. */
+  /** Requests without an answer yet on one connection, be they frames or requests of HTTP/1.1 that were sent at once: `too_many_requests`. */
   requestsPendingMax: 64,
   /** Seconds until a request without an answer fails with `request_timeout`. */
   requestSecondsMax: 30,
@@ -45,7 +45,7 @@ export const LIMITS = {
   // Delivery
   /** Bytes unsent on one socket; beyond, the reader is lagging: it leaves the live set and reads on from the log when the socket drains. Whether it has room is asked before each write of at most half as many, or of one message. */
   sinkBytesMax: 262_144,
-  /** Seconds without a byte drained from a socket that has unsent bytes; then it is closed with `slow`, and resumes from the log. */
+  /** Seconds without a byte drained from a socket that has unsent bytes; then a pipe is closed with `slow`, and resumes from the log, and the connection of any other answer is cut. */
   stalledSecondsMax: 120,
   /** Bytes of recent messages kept in memory per channel that has readers; a reader further behind reads from the log. */
   tailBytesMax: 262_144,
@@ -63,6 +63,8 @@ export const LIMITS = {
   heartbeatSeconds: 15,
   /** Connections that a node holds: `overloaded`. */
   connectionsMax: 100_000,
+  /** Channels whose last reader has gone, which a node still follows for 5 s: one more, and the first of them is let go at once. */
+  lingeringChannelsMax: 1_000,
   /** Signals of one channel waiting for the next flush: the oldest is dropped. */
   signalsPendingMax: 1_000,
 

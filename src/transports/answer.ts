@@ -1,4 +1,5 @@
-import { ERRORS, ThroughlineError } from "../protocol/error.ts";
+import { textOfThrown } from "../core/thrown.ts";
+import { ERRORS, isErrorCode, ThroughlineError } from "../protocol/error.ts";
 import type { ByeFrame, ErrorFrame } from "../protocol/frame.ts";
 import type { Exchange } from "./exchange.ts";
 
@@ -26,10 +27,13 @@ export function answerError(exchange: Exchange, error: ThroughlineError, headers
   answer(exchange, ERRORS[error.code].status, { error: { code: error.code, message: error.message } }, { ...retry, ...headers });
 }
 
-/** Whatever was thrown, as an error that may be told. A fault of ours is for the operator; the other end learns only that it happened. */
+/**
+ * Whatever was thrown, as an error that may be told. A fault of ours is for the operator; the other end learns only that it happened. So is a code that is
+ * not on the list, which an application in JavaScript may throw.
+ */
 export function tellable(thrown: unknown, warn: (sentence: string) => void): ThroughlineError {
-  if (thrown instanceof ThroughlineError) return thrown;
-  warn(`Unexpected: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}`);
+  if (thrown instanceof ThroughlineError && isErrorCode(thrown.code)) return thrown;
+  warn(`Unexpected: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : textOfThrown(thrown)}`);
   return new ThroughlineError("internal", "Something failed inside the server. Its log has the cause.");
 }
 

@@ -7,6 +7,7 @@ import type { Call } from "./call.ts";
 import type { Exchange } from "./exchange.ts";
 import { checkOrigin, PREFLIGHT, type Site } from "./origin.ts";
 import { readPage } from "./pages.ts";
+import { permit } from "./permit.ts";
 import { publishEnvelopes, publishOne, request, signal } from "./posts.ts";
 import { getPresencePage, postPresence, streamPresence } from "./presence.ts";
 import { live, ready } from "./probes.ts";
@@ -53,6 +54,12 @@ export class Endpoint {
     let headers: Record<string, string> = {};
     try {
       headers = checkOrigin(exchange, this.#site);
+      if (exchange.ahead >= this.hub.limits.requestsPendingMax) {
+        throw new ThroughlineError(
+          "too_many_requests",
+          `${exchange.ahead} requests on this connection wait for their answers. Wait for one of them.`,
+        );
+      }
       if (exchange.method === "OPTIONS") answerEmpty(exchange, 204, { ...headers, ...PREFLIGHT });
       else await this.#act(exchange, route, slash < 0 ? null : exchange.path.slice(slash + 1), headers);
     } catch (error) {
@@ -128,14 +135,16 @@ function getPresence(call: Call): Promise<void> {
   return isPage ? getPresencePage(call) : streamPresence(call);
 }
 
-async function headChannel({ hub, exchange, identity, headers, channel }: Call): Promise<void> {
-  await hub.gate.authorize(identity, "history", channel);
+async function headChannel(call: Call): Promise<void> {
+  const { hub, exchange, headers, channel } = call;
+  await permit(call, "history", channel);
   const { position, first } = await hub.place(channel);
   answerEmpty(exchange, 200, { ...headers, "throughline-position": position, "throughline-first": String(first) });
 }
 
-async function deleteChannel({ hub, exchange, identity, headers, channel }: Call): Promise<void> {
-  await hub.gate.authorize(identity, "delete", channel);
+async function deleteChannel(call: Call): Promise<void> {
+  const { hub, exchange, headers, channel } = call;
+  await permit(call, "delete", channel);
   await hub.remove(channel);
   answerEmpty(exchange, 204, headers);
 }

@@ -9,6 +9,8 @@ export interface Exchange {
   readonly url: string;
   /** The other end's address; empty where the runtime does not say. */
   readonly address: string;
+  /** Requests that came before it on its connection and have no answer yet; 0 where the runtime does not say. */
+  readonly ahead: number;
   /** A header by its lower-case name, or null. */
   header(name: string): string | null;
   /** The whole body. Throws `too_large` as soon as it has more than `bytesMax`. */

@@ -8,6 +8,7 @@ import { dataJson } from "../wire/frame-json.ts";
 import { answerText } from "./answer.ts";
 import type { Call } from "./call.ts";
 import { Bell } from "./long-poll.ts";
+import { permit } from "./permit.ts";
 import { startOf } from "./streams.ts";
 
 const PAGE_COUNT = 100;
@@ -23,7 +24,7 @@ export async function readPage(call: Call): Promise<void> {
   const before = exchange.query.get("before");
   const start: Start = startOf(exchange, wait === null ? "start" : "now");
   if (wait === null) {
-    await hub.gate.authorize(identity, "history", channel);
+    await permit(call, "history", channel);
     const query = { from: start, limit, ...(before === null ? {} : { before: parsePosition(before) }) };
     respond(call, await hub.history(channel, query));
     return;

@@ -1,43 +1,42 @@
-import type { Receipt } from "../core/hub.ts";
+import type { Publication, Receipt } from "../core/hub.ts";
 import { checkChannelName } from "../protocol/channel-name.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { Limits } from "../protocol/limits.ts";
 import { PRESENCE_REQUEST } from "../protocol/presence.ts";
-import { stringifyJson } from "../wire/json.ts";
 import { answer, answerEmpty, answerText, tellable } from "./answer.ts";
+import { ask } from "./ask.ts";
 import { mediaType, readBody, readEnvelopes, readJson } from "./bodies.ts";
 import type { Call } from "./call.ts";
+import { permit } from "./permit.ts";
 import { postPresence } from "./presence.ts";
 import { checkSignal } from "./signals.ts";
 
 /** POST /channels/{name}: one message (PROTOCOL.md §4.3). */
-export async function publishOne({ hub, exchange, identity, headers, channel }: Call): Promise<void> {
+export async function publishOne(call: Call): Promise<void> {
+  const { hub, exchange, identity, headers, channel } = call;
   const event = exchange.query.get("event") ?? undefined;
   const key = readKey(exchange.header("idempotency-key"));
   const type = mediaType(exchange);
   // Before the body is read: who may not publish need not be listened to.
-  await hub.gate.authorize(identity, "publish", channel);
-  const bytes = await exchange.body(hub.limits.messageBytesMax);
+  const bytes = await permit(call, "publish", channel, () => exchange.body(hub.limits.messageBytesMax));
   const receipt = await hub.publish(identity, { channel, event, key, ...readBody(type, bytes, event, hub.limits) });
   answer(exchange, receipt.duplicate ? 200 : 201, told(receipt), headers);
 }
 
 /** POST /publish: many messages, each standing for itself. They enter the log together, so a batch costs about one commit. */
-export async function publishEnvelopes({ hub, exchange, identity, headers }: Call): Promise<void> {
+export async function publishEnvelopes(call: Call): Promise<void> {
+  const { hub, exchange, identity, asked, headers } = call;
   const type = mediaType(exchange);
   if (type !== "application/json" && type !== "application/x-ndjson") {
     throw new ThroughlineError("unsupported_media", "POST /publish takes application/json or application/x-ndjson.");
   }
   const envelopes = readEnvelopes(type, await exchange.body(hub.limits.bodyBytesMax), hub.limits);
   // The gate is asked for all of them first: while it thinks about one, a later one must not enter the log before it
-  const allowed = await Promise.allSettled(
-    envelopes.map(async (envelope) => {
-      if (envelope instanceof ThroughlineError) throw envelope;
-      const channel = checkChannelName(envelope.channel, hub.limits);
-      await hub.gate.authorize(identity, "publish", channel);
-      return { ...envelope, channel };
-    }),
-  );
+  const askAll = () => Promise.allSettled(envelopes.map((envelope) => allow(call, envelope)));
+  let changes = hub.gate.changes;
+  let allowed = await askAll();
+  for (; hub.gate.isOvertaken(changes); allowed = await askAll()) changes = hub.gate.changes;
+  hub.gate.check(identity, asked);
   const results = await Promise.all(
     allowed.map(async (one) => {
       try {
@@ -52,13 +51,20 @@ export async function publishEnvelopes({ hub, exchange, identity, headers }: Cal
   answer(exchange, 200, results, headers);
 }
 
+async function allow({ hub, identity }: Call, envelope: Publication | ThroughlineError): Promise<Publication> {
+  if (envelope instanceof ThroughlineError) throw envelope;
+  const channel = checkChannelName(envelope.channel, hub.limits);
+  await hub.gate.authorize(identity, "publish", channel);
+  return { ...envelope, channel };
+}
+
 /** POST /signals/{name}?event=…: what a signal frame does on a WebSocket. */
-export async function signal({ hub, exchange, identity, headers, channel }: Call): Promise<void> {
+export async function signal(call: Call): Promise<void> {
+  const { hub, exchange, identity, headers, channel } = call;
   const event = exchange.query.get("event");
   if (event === null) throw new ThroughlineError("bad_event", "A signal names its event: /signals/chat/lobby?event=typing.");
-  await hub.gate.authorize(identity, "signal", channel);
   // Six bytes of JSON text may stand for one of what it says (\u0041), so the text is given that room and the value is measured.
-  const data = await readValue(exchange, hub.limits.signalBytesMax * 6, hub.limits);
+  const data = await permit(call, "signal", channel, () => readValue(exchange, hub.limits.signalBytesMax * 6, hub.limits));
   checkSignal(data, hub.limits);
   hub.signal(channel, event, data, identity.id || "~");
   answerEmpty(exchange, 202, headers);
@@ -70,10 +76,8 @@ export async function request(call: Call): Promise<void> {
   const name = exchange.query.get("name");
   if (name === null) throw new ThroughlineError("bad_request", "A request names what it asks: /requests/chat/lobby?name=rename.");
   if (name === PRESENCE_REQUEST) return postPresence(call);
-  await hub.gate.authorize(identity, "request", channel);
-  const data = await readValue(exchange, hub.limits.messageBytesMax, hub.limits);
-  const value = (await hub.handlers.ask(channel, name, data, identity)) ?? null;
-  answerText(exchange, 200, stringifyJson(value), headers);
+  const data = await permit(call, "request", channel, () => readValue(exchange, hub.limits.messageBytesMax, hub.limits));
+  answerText(exchange, 200, await ask(hub, channel, name, data, identity), headers);
 }
 
 async function readValue(exchange: Call["exchange"], bytesMax: number, limits: Limits): Promise<unknown> {

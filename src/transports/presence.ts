@@ -1,6 +1,5 @@
 import type { Gathering, Watcher } from "../core/gathering.ts";
 import type { Hub } from "../core/hub.ts";
-import type { Action } from "../core/identity.ts";
 import type { Place } from "../core/presence.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { Limits } from "../protocol/limits.ts";
@@ -13,6 +12,7 @@ import { answerText } from "./answer.ts";
 import { mediaType, readJson } from "./bodies.ts";
 import type { Call, Caller } from "./call.ts";
 import { Bell } from "./long-poll.ts";
+import { permit } from "./permit.ts";
 import { PresenceStream } from "./presence-stream.ts";
 import { admits, lastEventId, shed, varied } from "./streams.ts";
 
@@ -67,7 +67,7 @@ export async function attend(
   let about = `"channel":${JSON.stringify(channel)},"leaseSeconds":${hub.presence.leaseMs / 1_000}`;
   if (client !== undefined) {
     const entrance = { client: checkClient(client), data: readData(ownField(body, "data"), hub.limits), turn: wanted.turn };
-    await permit({ hub, identity, asked }, "presence", channel);
+    await permit({ hub, identity, asked }, "presence", channel, () => hub.opened());
     let late: number | null;
     if (leave) late = hub.presence.leave(identity, channel, entrance);
     else {
@@ -161,23 +161,11 @@ function report(hub: Hub, gathering: Gathering, asked: Asked): string {
   return `"position":"${page.position}","count":${page.count},"members":${membersJson(page.members)}${more}${young}`;
 }
 
-/** Asks the gate, and again if there was a review meanwhile: nothing stands between its answer and what is done then. */
-async function permit({ hub, identity, asked }: Caller, action: Action, channel: string, ready = () => hub.open()): Promise<void> {
-  for (let changes = -1; changes < 0 || hub.gate.isOvertaken(changes); ) {
-    changes = hub.gate.changes;
-    await hub.gate.authorize(identity, action, channel);
-    await ready();
-  }
-  // It may have been revoked on its way here
-  const refused = hub.gate.refusal(identity, asked);
-  if (refused !== null) throw refused;
-}
-
 /** The channel's members, for one who may watch, once other nodes have had time to say whom they have. */
 async function admitWatcher(caller: Caller, channel: string): Promise<Gathering> {
   const { hub } = caller;
   await permit(caller, "watch", channel, async () => {
-    await hub.open();
+    await hub.opened();
     await hub.presence.gathering(channel).settle();
   });
   return hub.presence.gathering(channel);

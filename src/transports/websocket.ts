@@ -1,4 +1,5 @@
 import type { Publication, Receipt } from "../core/hub.ts";
+import type { Action } from "../core/identity.ts";
 import type { Codec } from "../core/outlet.ts";
 import { checkChannelName } from "../protocol/channel-name.ts";
 import { ERRORS, ThroughlineError } from "../protocol/error.ts";
@@ -9,8 +10,10 @@ import { PRESENCE_REQUEST } from "../protocol/presence.ts";
 import { readClientFrame } from "../wire/client-frame.ts";
 import { frameWebSocket, HEARTBEAT_WEBSOCKET } from "../wire/control.ts";
 import { readData } from "../wire/data.ts";
+import { checkJsonDepth } from "../wire/json.ts";
 import { textFrame, unpackBinary } from "../wire/websocket.ts";
 import { byeFrame, errorFrame, tellable } from "./answer.ts";
+import { ask } from "./ask.ts";
 import { FRAMES_WEBSOCKET } from "./codecs.ts";
 import type { Stream } from "./exchange.ts";
 import { Pipe } from "./pipe.ts";
@@ -34,6 +37,7 @@ export class SocketPipe extends Pipe {
   #socket: Socket | null = null;
   /** Frames that came while one waits for the application or the log: order is kept by taking one at a time. */
   #waiting: (string | Uint8Array)[] | null = null;
+  #waitingBytes = 0;
   #paused = false;
   #badFrames = 0;
   #requests = 0;
@@ -57,7 +61,10 @@ export class SocketPipe extends Pipe {
     if (this.ended) return;
     this.#unanswered = 0;
     if (this.#waiting === null) this.#receive(data);
-    else this.#waiting.push(data);
+    else {
+      this.#waiting.push(data);
+      this.#waitingBytes += data.length;
+    }
     this.#regulate();
   }
 
@@ -137,6 +144,7 @@ export class SocketPipe extends Pipe {
     this.#waiting = null;
     if (waiting === null || this.ended) return;
     for (const [index, data] of waiting.entries()) {
+      this.#waitingBytes -= data.length;
       this.#receive(data);
       // It waits again, with what is left behind whatever came for it.
       if (this.#waiting !== null) {
@@ -160,25 +168,36 @@ export class SocketPipe extends Pipe {
       case "signal": {
         const channel = checkChannelName(frame.channel, this.hub.limits);
         checkSignal(frame.data, this.hub.limits);
-        const send = () => this.hub.signal(channel, frame.event, frame.data, this.identity.id || `~${this.id}`);
-        return after(this.hub.gate.authorize(this.identity, "signal", channel), send);
+        return this.#permit("signal", channel, () => {
+          this.hub.signal(channel, frame.event, frame.data, this.identity.id || `~${this.id}`);
+        });
       }
       case "request":
         if (frame.name === PRESENCE_REQUEST) return this.#attend(frame);
-        return after(this.hub.gate.authorize(this.identity, "request", checkChannelName(frame.channel, this.hub.limits)), () =>
-          this.#ask(frame),
-        );
+        return this.#permit("request", checkChannelName(frame.channel, this.hub.limits), () => this.#ask(frame));
       case "ping":
         this.say({ type: "heartbeat" });
     }
   }
 
+  /** Acts if that is allowed, at once where the gate says so at once; an answer from before a revocation or a review counts no more. */
+  #permit(action: Action, channel: string, act: () => void): void | Promise<void> {
+    const { gate } = this.hub;
+    const asked = gate.changes;
+    const allowed = gate.authorize(this.identity, action, channel);
+    if (allowed === undefined) return act();
+    return allowed.then(() => {
+      if (gate.isOvertaken(asked)) return this.#permit(action, channel, act);
+      gate.check(this.identity, asked);
+      act();
+    });
+  }
+
   #publish(frame: PublishFrame): void | Promise<void> {
     const channel = checkChannelName(frame.channel, this.hub.limits);
     const publication: Publication = { channel, event: frame.event, key: frame.key, ...readData(frame, this.hub.limits) };
-    const allowed = this.hub.gate.authorize(this.identity, "publish", channel);
     // The log is not waited for: what follows on this connection stands behind it in the channel's queue.
-    return after(allowed, () => {
+    return this.#permit("publish", channel, () => {
       this.hub.publish(this.identity, publication).then(
         (receipt) => this.#acknowledge(frame.id, receipt),
         (error) => this.#fail(frame, error),
@@ -189,13 +208,14 @@ export class SocketPipe extends Pipe {
   async #subscribe({ channel, id, from }: SubscribeFrame): Promise<void> {
     checkChannelName(channel, this.hub.limits);
     const start: Start = parseFrom(from ?? "now");
+    const asked = this.hub.gate.changes;
+    await this.hub.gate.authorize(this.identity, "subscribe", channel);
+    if (this.ended) return;
+    // Not before it is kept in this very turn: those that the URL names are on their way together
     if (this.reader(channel) === undefined && this.readerCount >= this.hub.limits.connectionChannelsMax) {
       const sentence = `One connection carries at most ${this.hub.limits.connectionChannelsMax} channels. Unsubscribe from one first.`;
       throw new ThroughlineError("too_many_channels", sentence);
     }
-    const asked = this.hub.gate.changes;
-    await this.hub.gate.authorize(this.identity, "subscribe", channel);
-    if (this.ended) return;
     const reader = this.hub.read(channel, this);
     this.keep(reader);
     await this.hub.locate(reader, start);
@@ -208,10 +228,9 @@ export class SocketPipe extends Pipe {
       throw new ThroughlineError("too_many_requests", `${this.#requests} requests are waiting for their answers. Wait for one of them.`);
     }
     this.#requests++;
-    this.hub.handlers
-      .ask(frame.channel, frame.name, frame.data, this.identity)
+    ask(this.hub, frame.channel, frame.name, frame.data, this.identity)
       .then(
-        (data) => this.say({ type: "response", id: frame.id, data: data ?? null }),
+        (json) => this.queue(response(frame.id, json)),
         (error) => this.#fail(frame, error),
       )
       .finally(() => {
@@ -222,7 +241,7 @@ export class SocketPipe extends Pipe {
   /** Not waited for: the answer may wait for news, and for room. Written at once, so that the next one sees what room is left. */
   #attend(frame: RequestFrame): void {
     this.#presence ??= new SocketPresence(this);
-    const say = (json: string): void => this.write(textFrame(`{"type":"response","id":${frame.id},"data":${json}}`));
+    const say = (json: string): void => this.write(response(frame.id, json));
     this.#presence.ask(frame, say).catch((error) => this.#fail(frame, error));
   }
 
@@ -238,7 +257,7 @@ export class SocketPipe extends Pipe {
 
   #refuseFrame(thrown: unknown, data: string | Uint8Array): void {
     const error = tellable(thrown, (sentence) => this.hub.warn(sentence));
-    this.say(errorFrame(error, { id: idOf(data) }));
+    this.say(errorFrame(error, { id: idOf(data, this.hub.limits) }));
     if (++this.#badFrames > this.hub.limits.badFramesMax) {
       this.end(
         new ThroughlineError("bad_frame", `More than ${this.hub.limits.badFramesMax} frames could not be read. See PROTOCOL.md §5.`),
@@ -248,7 +267,8 @@ export class SocketPipe extends Pipe {
 
   /** Reads no more from a client that sends faster than it is served, or that does not take its answers. */
   #regulate(): void {
-    const wait = (this.#waiting?.length ?? 0) >= this.hub.limits.framesPendingMax || this.full();
+    const { framesPendingMax, messageBytesMax } = this.hub.limits;
+    const wait = (this.#waiting?.length ?? 0) >= framesPendingMax || this.#waitingBytes >= messageBytesMax || this.full();
     if (wait === this.#paused || this.#socket === null) return;
     this.#paused = wait;
     if (wait) this.#socket.pause();
@@ -256,20 +276,21 @@ export class SocketPipe extends Pipe {
   }
 }
 
+function response(id: number, json: string): Uint8Array {
+  return textFrame(`{"type":"response","id":${id},"data":${json}}`);
+}
+
 function readBinary(message: Uint8Array, limits: Limits): ClientFrame {
   const { header, bytes } = unpackBinary(message);
   return readClientFrame(header, limits, bytes);
 }
 
-function after(first: void | Promise<void>, then: () => void): void | Promise<void> {
-  if (first !== undefined) return first.then(then);
-  then();
-}
-
 /** The id of a frame that could not be read, where it can be made out: whoever sent it waits for an answer with that id. */
-function idOf(data: string | Uint8Array): number | undefined {
+function idOf(data: string | Uint8Array, limits: Limits): number | undefined {
   try {
-    const { id } = JSON.parse(typeof data === "string" ? data : unpackBinary(data).header) as { id?: unknown };
+    const text = typeof data === "string" ? data : unpackBinary(data).header;
+    checkJsonDepth(text, limits);
+    const { id } = JSON.parse(text) as { id?: unknown };
     return Number.isSafeInteger(id) ? (id as number) : undefined;
   } catch {
     return undefined;

@@ -80,6 +80,27 @@ export function connectionTests(host: Host): void {
 
   if (!powers.ownsResponse) return;
 
+  test("[D7] of requests that are sent at once on one connection requestsPendingMax are done, and no more before one of them is answered", async () => {
+    const { port, tl } = await run(host, { limits: { requestsPendingMax: 3 } });
+    const client = await RawClient.open(port);
+    const poll = (seconds: number) => `GET ${mount}${LOBBY}?wait=${seconds} HTTP/1.1\r\nHost: a\r\n\r\n`;
+    client.write(poll(20).repeat(6));
+    await counted(tl, 3);
+    await tl.channel("chat/lobby").publish(1);
+    for (const status of [200, 200, 200, 429, 429, 429]) expect((await client.answer()).status).toBe(status);
+    client.write(poll(0));
+    expect((await client.answer()).status).toBe(200);
+  });
+
+  test("[D7] a client that leaves is noticed at once by all that it has asked for on one connection", async () => {
+    const { port, tl } = await run(host);
+    const client = await RawClient.open(port);
+    client.write(`GET ${mount}${LOBBY}?wait=25 HTTP/1.1\r\nHost: a\r\n\r\n`.repeat(5));
+    await counted(tl, 5);
+    client.socket.destroy();
+    await alone(tl);
+  });
+
   test("the head of a stream is what every proxy lets pass: closed by its end, neither chunked nor with a length", async () => {
     const { port, tl } = await run(host);
     const client = await RawClient.open(port);

@@ -121,6 +121,7 @@ class VirtualExchange implements Exchange {
   readonly query: URLSearchParams;
   readonly url: string;
   readonly address = "";
+  readonly ahead = 0;
   readonly #line: Line;
   readonly #asked: Asked;
   readonly #client: HttpClient;

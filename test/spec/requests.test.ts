@@ -77,6 +77,21 @@ describe("Requests", () => {
     expect(stage.server.sentences.join()).toContain("the password is 1234");
   });
 
+  promise("a handler that answers what JSON cannot hold has failed, and ends nothing", ONCE, async (stage) => {
+    const circle: Record<string, unknown> = { secret: "of the operator" };
+    circle["again"] = circle;
+    const answers: Readonly<Record<string, unknown>> = { circle, count: 12n, act: () => "secret" };
+    stage.server.tl.handle(LOBBY, "get", ({ data }) => answers[(data as { data: string }).data]);
+    for (const [way, ask] of await asking(stage)) {
+      for (const what of Object.keys(answers)) {
+        const failed = await ask(LOBBY, "get", what).catch((error: ThroughlineError) => error);
+        expect([way, what, failed.code, /secret|again/.test(failed.message)]).toEqual([way, what, "request_failed", false]);
+      }
+      expect(await ask(LOBBY, "get", "nothing"), way).toBe(null);
+    }
+    expect(stage.server.sentences).toHaveLength(3 * 4);
+  });
+
   promise("what a handler throws on purpose, as a ThroughlineError, is told to the asker", ONCE, async (stage) => {
     stage.server.tl.handle(LOBBY, "refuse", () => {
       throw new ThroughlineError("forbidden", "Only its owner may rename a room.");

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { alone, counted, nodeHost, type Running, run } from "../adapters/host.ts";
 import { HANDSHAKE, JSON_TYPE } from "../adapters/requests.ts";
 import { EventReader, FrameClient, RawClient } from "../support/raw-clients.ts";
@@ -125,6 +125,8 @@ function frame(first: number, payload: Uint8Array | string, { mask = true, lengt
   return Buffer.concat([head, data]);
 }
 
+const DEEPEST = `{"id":7,"type":${"[".repeat(1_000_000)}`;
+
 describe("WebSocket", () => {
   const FRAMES: readonly (readonly [frame: string, code: string])[] = [
     ["", "bad_json"],
@@ -183,6 +185,17 @@ describe("WebSocket", () => {
     }
     client.send({ type: "ping" });
     expect(await client.next("heartbeat")).toEqual({ type: "heartbeat" });
+    client.socket.close();
+    await client.closed;
+  });
+
+  test("a frame that nests too deep is not parsed for the sake of its id either", async () => {
+    const parse = vi.spyOn(JSON, "parse");
+    onTestFinished(() => parse.mockRestore());
+    const client = await FrameClient.open(site.socketUrl("/socket"));
+    client.send(DEEPEST);
+    expect(await client.next("error")).toMatchObject({ code: "bad_json" });
+    expect(parse.mock.calls.filter(([text]) => text === DEEPEST)).toEqual([]);
     client.socket.close();
     await client.closed;
   });

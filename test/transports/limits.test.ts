@@ -30,6 +30,18 @@ async function sent(client: FrameClient, data: unknown): Promise<[status: number
   return answer["type"] === "ack" ? [201, ""] : [400, String(answer["code"])];
 }
 
+/** The plainest host, and the sockets that it has taken. */
+function watched(): { host: Host; sockets: Socket[] } {
+  const sockets: Socket[] = [];
+  const serve: Host["serve"] = (tl) => {
+    const server = createServer();
+    server.on("connection", (socket) => sockets.push(socket));
+    attach(tl, server);
+    return siteOf(server, "");
+  };
+  return { host: { ...nodeHost, serve }, sockets };
+}
+
 describe("Limits of names and sizes", () => {
   test("[D7] channelNameCharsMax: a longer name is bad_channel, each way in", async () => {
     const { ask, socketUrl } = await run(nodeHost, { limits: { channelNameCharsMax: 5 } });
@@ -130,6 +142,8 @@ describe("Limits of names and sizes", () => {
     expect(await told(ask("/publish", post([envelope, envelope, envelope])))).toEqual([413, "too_large"]);
     const lines = { method: "POST", headers: { "content-type": "application/x-ndjson" }, body: `${JSON.stringify(envelope)}\n`.repeat(3) };
     expect(await told(ask("/publish", lines))).toEqual([413, "too_large"]);
+    // What stands behind them is not even looked at
+    expect(await told(ask("/publish", { ...lines, body: `${lines.body}{` }))).toEqual([413, "too_large"]);
     expect((await tl.channel("a").history()).messages).toEqual([]);
     expect(await told(ask("/publish", post([envelope, envelope])))).toEqual([200, ""]);
   });
@@ -177,6 +191,14 @@ describe("Limits of one connection", () => {
     expect(await client.next("message")).toMatchObject({ channel: "a" });
   });
 
+  test("[D7] connectionChannelsMax: nor does a WebSocket that names them in its URL get more, however long the gate thinks", async () => {
+    const authorize = () => new Promise<boolean>((resolve) => setImmediate(resolve, true));
+    const { socketUrl, tl } = await run(nodeHost, { authorize, limits: { connectionChannelsMax: 2 } });
+    const client = await FrameClient.open(socketUrl(`/socket?${["a", "b", "c", "d"].map((name) => `channel=${name}`).join("&")}`));
+    for (let n = 0; n < 2; n++) expect(await client.next("error")).toMatchObject({ code: "too_many_channels" });
+    expect(tl.counts()).toMatchObject({ connections: 1, readers: 2 });
+  });
+
   test("[D7] badFramesMax: one more closes the WebSocket with 4400 after bye", async () => {
     const { socketUrl } = await run(nodeHost, { limits: { badFramesMax: 3 } });
     const client = await FrameClient.open(socketUrl("/socket"));
@@ -187,16 +209,7 @@ describe("Limits of one connection", () => {
   });
 
   test("[D7] framesPendingMax: behind a slow authorize the socket is no longer read, and then all is done in order", async () => {
-    const sockets: Socket[] = [];
-    const host: Host = {
-      ...nodeHost,
-      async serve(tl) {
-        const server = createServer();
-        server.on("connection", (socket) => sockets.push(socket));
-        attach(tl, server);
-        return siteOf(server, "");
-      },
-    };
+    const { host, sockets } = watched();
     let allow = (): void => undefined;
     const allowed = new Promise<boolean>((resolve) => {
       allow = () => resolve(true);
@@ -211,6 +224,22 @@ describe("Limits of one connection", () => {
     for (let id = 1; id <= 40; id++) expect(await client.next("ack")).toMatchObject({ id });
     const { messages } = await tl.channel("a").history<{ id: number }>();
     expect(messages.slice(0, 2).map(({ data }) => data.id)).toEqual([1, 2]);
+  });
+
+  test("[D7] framesPendingMax: nor are more bytes of them than messageBytesMax read on", async () => {
+    const { host, sockets } = watched();
+    let allow = (): void => undefined;
+    const allowed = new Promise<boolean>((resolve) => {
+      allow = () => resolve(true);
+    });
+    const { socketUrl, tl } = await run(host, { authorize: () => allowed, limits: { messageBytesMax: 300_000 } });
+    const client = await FrameClient.open(socketUrl("/socket"));
+    for (let id = 1; id <= 100; id++) client.send({ type: "publish", channel: "a", id, data: "x".repeat(200_000) });
+    await until("the socket is no longer read", () => sockets[0]!.isPaused());
+    expect(sockets[0]!.bytesRead).toBeLessThan(1_500_000);
+    allow();
+    for (let id = 1; id <= 100; id++) expect(await client.next("ack")).toMatchObject({ id });
+    expect((await tl.channel("a").history()).upToDate).toBe(false);
   });
 
   test("[D7] requestsPendingMax: one more request is too_many_requests, until one is answered", async () => {
@@ -252,6 +281,18 @@ describe("Limits of one connection", () => {
 });
 
 describe("Limits of delivery", () => {
+  test("[D7] stalledSecondsMax: a client that takes nothing of an answer is cut", async () => {
+    const { host, sockets } = watched();
+    const { port, tl } = await run(host, { limits: { stalledSecondsMax: 0.1, pageBytesMax: 1e9 } });
+    // More than the kernel takes for either end
+    for (let n = 0; n < 15; n++) await tl.channel("a").publish("x".repeat(1_000_000));
+    const client = await RawClient.open(port);
+    client.socket.pause();
+    client.ask("GET /channels/a", "Accept: application/json");
+    await until("it is answered", () => (sockets[0]?.writableLength ?? 0) > 0);
+    await until("it is cut", () => sockets[0]!.destroyed);
+  });
+
   test("[D7] waitSecondsMax: a longer wait is cut to it", async () => {
     const { ask, tl } = await run(nodeHost, { limits: { waitSecondsMax: 0.05 } });
     expect(await (await ask("/channels/a?wait=9999")).json()).toMatchObject({ messages: [] });
