@@ -122,8 +122,10 @@ export class Trace {
     if (lie !== null)
       this.#fault("gap-lied", t, `was told a gap ${reason} that ${lie}: since ${since}, resume from ${resumeFrom}, missing ${missing}`);
     const generation = this.#causes.generation(ledger.name, toldAt);
-    // What was trimmed may be back in a log that went back, and the gap long on its way: it was judged at some time since its place came to be
-    const judgedAt = Math.min(toldAt ?? t, ledger.entries.get(place)?.seenAt ?? this.#beganAt);
+    // What was trimmed may be back in a log that went back, and the gap long on its way: it was judged at some time since its place came to be, which may be
+    // as soon as what stands there was asked for, and long before anyone is seen to have it
+    const own = ledger.entries.get(place);
+    const judgedAt = Math.min(toldAt ?? t, own?.seenAt ?? this.#beganAt, own?.content?.askedAt ?? Number.POSITIVE_INFINITY);
     const judged = this.#causes.generation(ledger.name, judgedAt);
     if (this.offset >= 0) this.claims.push({ gap, epoch, place, generation, judged, had: this.#heldAt(resume.offset) });
     this.#giveUpHoles();
