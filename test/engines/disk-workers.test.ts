@@ -1,13 +1,14 @@
-import { fork } from "node:child_process";
+import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdtempSync, renameSync, rmSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { chownSync, cpSync, mkdtempSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { systemClock, systemRandom } from "../../src/adapters/system.ts";
+import { connect } from "../../src/client.ts";
 import { draft } from "../../src/conformance/log-story.ts";
 import type { Draft, Log, LogContext, Notice, Retention, Told } from "../../src/core/log.ts";
 import { disk, diskOwner, diskWorker } from "../../src/disk.ts";
@@ -89,6 +90,14 @@ async function fakeOwner(
   });
   await new Promise<void>((resolve) => server.listen(makePlace(directory), resolve));
   return Object.assign(server, { sockets });
+}
+
+/** A program of test/support on the directory, as a process of its own. */
+async function start(name: string, ...words: string[]): Promise<ChildProcess> {
+  const outfile = join(import.meta.dirname, `../../node_modules/.cache/throughline/${name}.mjs`);
+  const entry = join(import.meta.dirname, `../support/${name}.ts`);
+  await build({ entryPoints: [entry], outfile, bundle: true, platform: "node", format: "esm", external: ["lmdb"] });
+  return fork(outfile, [directory, ...words]);
 }
 
 describe("Workers of a directory", () => {
@@ -193,6 +202,24 @@ describe("Workers of a directory", () => {
     expect(told).toEqual(["1", "changed"]);
   });
 
+  test("[D10] an owner that closes while one of them stands still takes away nothing of the owner that comes after it", async () => {
+    const first = await open(diskOwner(directory));
+    const still = createConnection({ path: placeOf(directory), allowHalfOpen: true });
+    await once(still, "data");
+    still.pause();
+    const closing = close(first);
+    await until("another owns it", () =>
+      open(diskOwner(directory)).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await closing;
+    still.destroy();
+    const worker = await open(diskWorker(directory));
+    expect(await worker.ready?.()).toBe(null);
+  });
+
   test("signals reach the workers that follow their channel, and neither the one that sent them nor others", async () => {
     const owner = await open(diskOwner(directory));
     const [a, b, c] = [await open(diskWorker(directory)), await open(diskWorker(directory)), await open(diskWorker(directory))];
@@ -250,7 +277,7 @@ describe("Workers of a directory", () => {
     const owner = await open(diskOwner(directory));
     const words: Answer[] = [];
     const frames = new FrameReader<Answer>((word) => words.push(word));
-    const socket = connect(placeOf(directory));
+    const socket = createConnection(placeOf(directory));
     socket.on("data", (chunk: Buffer) => frames.take(chunk));
     for (const piece of writeFrame({ type: "follow", channels: ["a"] })) socket.write(piece);
     await until("it is followed", () => words.at(-1)?.type === "wake");
@@ -277,15 +304,13 @@ describe("Workers of a directory", () => {
 
 describe("A worker that is another process", () => {
   test("[D4] sees what was stored before it was told or answered, whatever it had read a moment ago", async () => {
-    const child = join(import.meta.dirname, "../../node_modules/.cache/throughline/worker-child.mjs");
-    const entry = join(import.meta.dirname, "../support/worker-child.ts");
-    await build({ entryPoints: [entry], outfile: child, bundle: true, platform: "node", format: "esm", external: ["lmdb"] });
     await open(diskOwner(directory));
-    const process = fork(child, [directory, "200"]);
+    const process = await start("worker-child", "200");
     const [said] = await once(process, "message");
     await once(process, "exit");
     expect(said).toEqual({ told: 200, late: 0 });
   });
+
 });
 
 describe("Frames", () => {
