@@ -44,7 +44,10 @@ export async function startDevWorkers(options: DevWorkersOptions, workers: numbe
     const name = `Worker ${number}`;
     return begin(name, () => {
       cluster.setupPrimary({ exec: CHILD, args: [child("worker", name, engine !== undefined && number === 1)] });
-      return cluster.fork().process as ChildProcess;
+      const forked = cluster.fork();
+      // The process says it too, to the one that keeps it
+      forked.on("error", () => {});
+      return forked.process as ChildProcess;
     });
   };
   const close = async (): Promise<void> => {

@@ -1,9 +1,12 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { createConnection } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { connect } from "../../src/client.ts";
 import { childrenOf } from "../support/children.ts";
 import { demand } from "../support/http.ts";
+import { need } from "../support/need.ts";
 import { RedisServer } from "../support/redis-server.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
@@ -86,6 +89,19 @@ describe("throughline dev --workers", () => {
     await first.exit();
     await until("it has gone", () => !isRunning(owner!));
     await startDevProgram(port, directory, "--workers", "2");
+  });
+
+  test("a worker that the system does not start is tried again, and the others serve meanwhile", async () => {
+    const port = await freePort();
+    const program = await startDevProgram(port, freshDirectory(), "--workers", "2");
+    const mayOpen = (files: number) => execFileSync(need("prlimit"), [`--pid=${program.pid}`, `--nofile=${files}:`]);
+    mayOpen(10);
+    process.kill(childrenOf(program.pid, "worker")[0]!, "SIGKILL");
+    await program.until(({ err }) => err.includes("could not be started"));
+    expect(childrenOf(program.pid, "worker")).toHaveLength(1);
+    mayOpen(1_024);
+    await until("there are two again", () => childrenOf(program.pid, "worker").length === 2);
+    expect(await demand(`http://127.0.0.1:${port}/livez`)).toMatchObject({ json: { live: true } });
   });
 
   test("where the path of the data is too long for a socket, it stands among the system's temporary files, and goes with them", async () => {
