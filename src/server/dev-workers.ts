@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import type { Retention } from "../core/log.ts";
 import type { ChildOptions } from "./dev-child.ts";
 import { KeptProcess } from "./kept-process.ts";
+import { closeUntaken } from "./untaken.ts";
 
 const CHILD = fileURLToPath(new URL("./dev-child.js", import.meta.url));
 
@@ -47,6 +48,7 @@ export async function startDevWorkers(options: DevWorkersOptions, workers: numbe
       const forked = cluster.fork();
       // The process says it too, to the one that keeps it
       forked.on("error", () => {});
+      closeUntaken(forked.process as ChildProcess);
       return forked.process as ChildProcess;
     });
   };

@@ -91,6 +91,21 @@ describe("throughline dev --workers", () => {
     await startDevProgram(port, directory, "--workers", "2");
   });
 
+  test("[D10] a connection that was on its way to a worker when that was killed is closed, that its client comes again", async () => {
+    const port = await freePort();
+    const program = await startDevProgram(port, freshDirectory(), "--workers", "1");
+    const [worker] = childrenOf(program.pid, "worker");
+    const held = () => readdirSync(`/proc/${program.pid}/fd`).length;
+    const before = held();
+    process.kill(worker!, "SIGSTOP");
+    const sockets = numbers(3).map(() => createConnection(port, "127.0.0.1").on("error", () => {}));
+    for (const socket of sockets) socket.write("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    await until("they were taken", () => held() >= before + sockets.length);
+    process.kill(worker!, "SIGKILL");
+    await until("all are closed", () => sockets.every(({ closed }) => closed));
+    await until("another is there, and nothing is kept of them", () => childrenOf(program.pid, "worker").length === 1 && held() <= before);
+  });
+
   test("a worker that the system does not start is tried again, and the others serve meanwhile", async () => {
     const port = await freePort();
     const program = await startDevProgram(port, freshDirectory(), "--workers", "2");
