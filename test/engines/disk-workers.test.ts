@@ -294,6 +294,28 @@ describe("Workers of a directory", () => {
     socket.destroy();
   });
 
+  test("[D7] an owner that takes nothing is kept no more than what is followed, however many come and go", async () => {
+    await close(await open(disk(directory)));
+    let named = 0;
+    const server = await fakeOwner((ask, link) => {
+      if (ask.type === "follow" || ask.type === "unfollow") named += ask.channels.length;
+      else if (ask.type === "ready") link.send({ type: "done", id: ask.id, answer: null });
+    });
+    const worker = await open(diskWorker(directory));
+    worker.follow("stays", () => {});
+    for (const socket of server.sockets) socket.pause();
+    for (let count = 0; count < 40_000; count += 100) {
+      const leave = numbers(100).map((n) => worker.follow(`${count + n}/${"x".repeat(150)}`, () => {}));
+      await new Promise(setImmediate);
+      for (const one of leave) one();
+    }
+    for (const socket of server.sockets) socket.resume();
+    expect(await worker.ready?.()).toBe(null);
+    expect(named).toBeGreaterThan(0);
+    expect(named).toBeLessThan(10_000);
+    server.close();
+  });
+
   test("without an owner a worker does not open, and says what to start", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const opening = diskWorker(directory).open(contextOf());

@@ -48,6 +48,8 @@ export class Asking {
   readonly #context: AskingContext;
   readonly #pending = new Map<number, Pending>();
   #pendingBytes = 0;
+  /** What it has not been told yet of what is followed: each channel once, and none that it need not hear of. */
+  readonly #unsaid = new Map<string, "follow" | "unfollow">();
   #link: Link<Answer, Ask> | null = null;
   #isUp = false;
   #ids = 0;
@@ -80,12 +82,12 @@ export class Asking {
     });
   }
 
-  follow(channels: readonly string[]): void {
-    if (this.#isUp && channels.length > 0) this.#link?.send({ type: "follow", channels });
+  follow(channel: string): void {
+    this.#say("follow", channel);
   }
 
   unfollow(channel: string): void {
-    if (this.#isUp) this.#link?.send({ type: "unfollow", channels: [channel] });
+    this.#say("unfollow", channel);
   }
 
   notify({ channel, body }: Notice): void {
@@ -123,7 +125,24 @@ export class Asking {
     this.#link = new Link<Answer, Ask>(connect(path), {
       onFrame: (answer, data) => this.#take(answer, data),
       onEnd: () => this.#ended(),
+      beforeFlush: () => this.#sayAll(),
     });
+  }
+
+  #say(type: "follow" | "unfollow", channel: string): void {
+    if (!this.#isUp) return;
+    const unsaid = this.#unsaid.get(channel);
+    if (unsaid !== undefined && unsaid !== type) this.#unsaid.delete(channel);
+    else this.#unsaid.set(channel, type);
+    this.#link?.flushSoon();
+  }
+
+  #sayAll(): void {
+    for (const type of ["unfollow", "follow"] as const) {
+      const channels = [...this.#unsaid.keys()].filter((channel) => this.#unsaid.get(channel) === type);
+      if (channels.length > 0) this.#link?.send({ type, channels });
+    }
+    this.#unsaid.clear();
   }
 
   #take(answer: Answer, data: Buffer): void {
@@ -160,6 +179,7 @@ export class Asking {
     const wasUp = this.#isUp;
     this.#link = null;
     this.#isUp = false;
+    this.#unsaid.clear();
     for (const [id, pending] of this.#pending) {
       this.#settle(id);
       if (pending.writes === writes) pending.reject(notStored("The process that writes the log has gone: nothing of this was stored."));

@@ -51,7 +51,7 @@ class DiskWorker implements Log {
     try {
       const watch = new Watch({
         read: (channel, after, limit) => this.#read(channel, after, limit),
-        began: (channel) => asking.follow([channel]),
+        began: (channel) => asking.follow(channel),
         ended: (channel) => asking.unfollow(channel),
         warn: context.warn,
       });
@@ -161,7 +161,7 @@ class DiskWorker implements Log {
       void before.close();
     }
     // Which has the owner wake it for each of them
-    opened.asking.follow(opened.watch.channels);
+    for (const channel of opened.watch.channels) opened.asking.follow(channel);
     opened.context.warn("The process that writes the log is back.");
   }
 
