@@ -333,6 +333,37 @@ describe("A worker that is another process", () => {
     expect(said).toEqual({ told: 200, late: 0 });
   });
 
+  test("[D2] [D10] goes on with an owner that made LMDB's table of readers anew, since it was deleted while there was none", async () => {
+    const owner = async () => {
+      const child = await start("owner-child");
+      await once(child, "message");
+      return {
+        append: () => {
+          child.send("append");
+          return once(child, "message");
+        },
+        end: () => {
+          child.disconnect();
+          return once(child, "exit");
+        },
+      };
+    };
+    const first = await owner();
+    const worker = await open(diskWorker(directory));
+    const told = follow(worker);
+    await first.append();
+    await until("it was told", () => told.length === 1);
+    await first.end();
+    rmSync(join(directory, "lock.mdb"));
+    const second = await owner();
+    // Without a table in common it would see every second commit
+    for (let count = 2; count < 6; count++) {
+      await second.append();
+      await until(`it was told ${count}`, () => told.length === count);
+    }
+    await second.end();
+    expect(told).not.toContain("changed");
+  });
 });
 
 describe("Frames", () => {

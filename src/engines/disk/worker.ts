@@ -156,9 +156,9 @@ class DiskWorker implements Log {
   /** Wake-ups that came meanwhile were not heard. */
   #cameBack(opened: Opened): void {
     if (opened.reading.isReplaced()) {
-      const before = opened.reading;
+      // Before the next is opened: where the data is the same lmdb would take both for one
+      void opened.reading.close();
       opened.reading = new Reading(this.#directory);
-      void before.close();
     }
     // Which has the owner wake it for each of them
     for (const channel of opened.watch.channels) opened.asking.follow(channel);
