@@ -324,6 +324,21 @@ describe("Workers of a directory", () => {
   });
 });
 
+describe("The place of the socket", () => {
+  test("is not believed where its folder among the system's temporary files is somebody else's", () => {
+    const others = mkdtempSync(join(tmpdir(), "throughline-others-"));
+    try {
+      const isRoot = process.getuid?.() === 0;
+      if (isRoot) chownSync(others, 65_534, 65_534);
+      // Who may not give anything away finds what is root's
+      symlinkSync(isRoot ? others : "/", join(directory, "workers"));
+      expect(() => placeOf(directory)).toThrow(/belongs to user (65534|0)/);
+    } finally {
+      rmSync(others, { recursive: true });
+    }
+  });
+});
+
 describe("A worker that is another process", () => {
   test("[D4] sees what was stored before it was told or answered, whatever it had read a moment ago", async () => {
     await open(diskOwner(directory));
