@@ -316,6 +316,22 @@ describe("Workers of a directory", () => {
     server.close();
   });
 
+  test("an owner of another version is told of as that, and not as none", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    let left = () => {};
+    const hasLeft = new Promise<void>((resolve) => (left = resolve));
+    const server = createServer((socket) => {
+      for (const piece of writeFrame({ type: "hello", version: DISPATCH_VERSION + 1 })) socket.write(piece);
+      socket.resume().once("close", left);
+    });
+    await new Promise<void>((resolve) => server.listen(makePlace(directory), resolve));
+    const opening = diskWorker(directory).open(contextOf());
+    await hasLeft;
+    vi.advanceTimersByTime(5_000);
+    await expect(opening).rejects.toThrow(/is another version of Throughline.* Start all of them from one version/);
+    server.close();
+  });
+
   test("without an owner a worker does not open, and says what to start", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const opening = diskWorker(directory).open(contextOf());

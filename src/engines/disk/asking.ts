@@ -35,6 +35,8 @@ interface AskingContext {
   /** There is an owner, again or for the first time. */
   readonly onUp: () => void;
   readonly onDown: () => void;
+  /** There is one, but of another version: neither would understand the other. Told once, until there is one that is not. */
+  readonly onStranger: () => void;
   readonly onWake: (channel: string) => void;
   readonly onTold: (channel: string, epoch: string, entries: readonly Entry[]) => void;
   readonly onNotice: (notice: Notice) => void;
@@ -52,6 +54,7 @@ export class Asking {
   readonly #unsaid = new Map<string, "follow" | "unfollow">();
   #link: Link<Answer, Ask> | null = null;
   #isUp = false;
+  #isStrange = false;
   #ids = 0;
   #failures = 0;
   #cancelRetry: Cancel = () => {};
@@ -146,12 +149,16 @@ export class Asking {
   }
 
   #take(answer: Answer, data: Buffer): void {
-    const { onUp, onWake, onTold, onNotice } = this.#context;
+    const { onUp, onStranger, onWake, onTold, onNotice } = this.#context;
     if (answer.type === "hello") {
       // Another version's owner goes, or this worker does
-      if (answer.version !== DISPATCH_VERSION) this.#link?.destroy();
-      else {
+      if (answer.version !== DISPATCH_VERSION) {
+        if (!this.#isStrange) onStranger();
+        this.#isStrange = true;
+        this.#link?.destroy();
+      } else {
         this.#isUp = true;
+        this.#isStrange = false;
         this.#failures = 0;
         onUp();
       }

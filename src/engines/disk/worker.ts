@@ -129,9 +129,9 @@ class DiskWorker implements Log {
 
   #findOwner(context: LogContext): Promise<Asking> {
     return new Promise((found, failed) => {
+      let sentence = `No process owns ${this.#directory} and writes for this one. Start that first: throughline({ engine: diskOwner(directory) }).`;
       const late = setTimeout(() => {
         void asking.close();
-        const sentence = `No process owns ${this.#directory} and writes for this one. Start that first: throughline({ engine: diskOwner(directory) }).`;
         failed(new ThroughlineError("internal", sentence));
       }, OPEN_MS_MAX);
       const { clock, random } = context;
@@ -141,6 +141,10 @@ class DiskWorker implements Log {
           clearTimeout(late);
           if (this.#opened !== null) this.#cameBack(this.#opened);
           found(asking);
+        },
+        onStranger: () => {
+          sentence = `The process that writes the log in ${this.#directory} is another version of Throughline. Start all of them from one version.`;
+          if (this.#opened !== null) context.warn(sentence);
         },
         onDown: () => {
           if (this.#opened !== null)
