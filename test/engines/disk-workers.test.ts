@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { chownSync, cpSync, mkdtempSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import { chownSync, cpSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -313,6 +313,16 @@ describe("Workers of a directory", () => {
     expect(await worker.ready?.()).toBe(null);
     expect(named).toBeGreaterThan(0);
     expect(named).toBeLessThan(10_000);
+    server.close();
+  });
+
+  test("where the owner has other process ids, in another container, a worker does not open: LMDB would take two of the same for one reader", async () => {
+    await close(await open(disk(directory)));
+    const file = join(directory, readdirSync(directory).find((name) => name.startsWith("owner-"))!);
+    const { released: _, ...holder } = JSON.parse(readFileSync(file, "utf8"));
+    writeFileSync(file, JSON.stringify({ ...holder, space: "of another" }));
+    const server = await fakeOwner();
+    await expect(diskWorker(directory).open(contextOf())).rejects.toThrow(/process ids are others than here.*one container/);
     server.close();
   });
 

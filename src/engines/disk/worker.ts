@@ -5,6 +5,7 @@ import { ThroughlineError } from "../../protocol/error.ts";
 import { Asking } from "./asking.ts";
 import { checkName, DISK_RETENTION, DRAFT_BYTES } from "./disk.ts";
 import { split } from "./dispatch.ts";
+import { isOwnedElsewhere } from "./owner.ts";
 import { readPage } from "./page.ts";
 import { Reading } from "./reading.ts";
 import { Watch } from "./watch.ts";
@@ -49,6 +50,12 @@ class DiskWorker implements Log {
   async open(context: LogContext): Promise<void> {
     const asking = await this.#findOwner(context);
     try {
+      // LMDB knows who reads by the process id: two of the same would be one to it, and none of them could read
+      if (await isOwnedElsewhere(this.#directory)) {
+        throw new Error(
+          "the process that writes it runs where process ids are others than here. Run all of them in one container, or one pod that shares them",
+        );
+      }
       const watch = new Watch({
         read: (channel, after, limit) => this.#read(channel, after, limit),
         began: (channel) => asking.follow(channel),
