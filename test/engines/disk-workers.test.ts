@@ -273,6 +273,30 @@ describe("Workers of a directory", () => {
     }
   });
 
+  test("[D8] an identity is revoked on the worker that is told, and goes on where it is not: the application tells each", async () => {
+    await open(diskOwner(directory));
+    const authenticate = () => ({ id: "ada" });
+    const nodes = [
+      await startServer(() => diskWorker(directory), { authenticate }),
+      await startServer(() => diskWorker(directory), { authenticate }),
+    ];
+    const clients = nodes.map(({ url }) => connect(url, { transport: "websocket" }));
+    try {
+      const channels = clients.map((client) => client.channel("a"));
+      for (const channel of channels) channel.subscribe(() => {});
+      for (const client of clients) client.on("error", () => {});
+      await until("both are live", () => channels.every(({ state }) => state === "live"));
+      nodes[0]!.tl.revoke("ada");
+      await until("it has ended", () => clients[0]!.state === "failed");
+      expect(clients[1]!.state).toBe("connected");
+      nodes[1]!.tl.revoke("ada");
+      await until("this one too", () => clients[1]!.state === "failed");
+    } finally {
+      for (const client of clients) client.close();
+      for (const node of nodes) await node.dispose();
+    }
+  });
+
   test("[D7] a worker that takes nothing is kept no signals beyond a bound, and each channel with news is named to it once", async () => {
     const owner = await open(diskOwner(directory));
     const words: Answer[] = [];
