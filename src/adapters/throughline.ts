@@ -112,12 +112,12 @@ export class Throughline {
     return this.#hub.connections;
   }
 
-  /** Ends every live pipe of an identity with `revoked`, and its presence; its clients do not come back by themselves. */
+  /** Ends every live pipe of an identity on this node with `revoked`, and its presence; its clients do not come back by themselves. Where there are several nodes, or workers, call it on each. */
   revoke(identityId: string): void {
     this.#hub.revoke(identityId);
   }
 
-  /** Asks `authorize` again for every live reader, member and watcher (of one identity, if named), and ends those that it refuses now. */
+  /** Asks `authorize` again for every live reader, member and watcher on this node (of one identity, if named), and ends those that it refuses now. */
   review(identityId?: string): Promise<void> {
     return this.#hub.review(identityId);
   }

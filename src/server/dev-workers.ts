@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import type { Retention } from "../core/log.ts";
 import type { ChildOptions } from "./dev-child.ts";
 import { KeptProcess } from "./kept-process.ts";
+import { closeUntaken } from "./untaken.ts";
 
 const CHILD = fileURLToPath(new URL("./dev-child.js", import.meta.url));
 
@@ -44,7 +45,11 @@ export async function startDevWorkers(options: DevWorkersOptions, workers: numbe
     const name = `Worker ${number}`;
     return begin(name, () => {
       cluster.setupPrimary({ exec: CHILD, args: [child("worker", name, engine !== undefined && number === 1)] });
-      return cluster.fork().process as ChildProcess;
+      const forked = cluster.fork();
+      // The process says it too, to the one that keeps it
+      forked.on("error", () => {});
+      closeUntaken(forked.process as ChildProcess);
+      return forked.process as ChildProcess;
     });
   };
   const close = async (): Promise<void> => {

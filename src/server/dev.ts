@@ -52,15 +52,23 @@ export async function startDev(options: DevOptions = {}): Promise<DevServer> {
   const tl = throughline({ ...rest, loopbackOnly: true, retain: devRetention(retain) });
   const servePage = loadPage(command);
   const serve = handler(tl);
-  const listening = await listenOnLoopback(
-    { port, exclusive },
-    (req, res) => servePage(req, res) || serve(req, res),
-    (req, socket, head) => {
-      if (upgrade(tl, req, socket, head)) return;
-      socket.on("error", () => socket.destroy());
-      refuse(socket, new ThroughlineError("not_found", "There is no WebSocket at this path. Use /socket."));
-    },
-  );
+  const listen = () =>
+    listenOnLoopback(
+      { port, exclusive },
+      (req, res) => servePage(req, res) || serve(req, res),
+      (req, socket, head) => {
+        if (upgrade(tl, req, socket, head)) return;
+        socket.on("error", () => socket.destroy());
+        refuse(socket, new ThroughlineError("not_found", "There is no WebSocket at this path. Use /socket."));
+      },
+    );
+  const listening = await (exclusive ? listenThenOpen(tl, listen) : openThenListen(tl, listen));
+  return new Dev(tl, listening, samples ? publishSamples(tl) : () => {});
+}
+
+/** Whoever is not given the port has touched no log. */
+async function listenThenOpen(tl: Throughline, listen: () => Promise<Listening>): Promise<Listening> {
+  const listening = await listen();
   try {
     await tl.open();
   } catch (error) {
@@ -68,7 +76,18 @@ export async function startDev(options: DevOptions = {}): Promise<DevServer> {
     await listening.end();
     throw error;
   }
-  return new Dev(tl, listening, samples ? publishSamples(tl) : () => {});
+  return listening;
+}
+
+/** One of several is sent clients as soon as it listens: not before it can serve them, while another may. */
+async function openThenListen(tl: Throughline, listen: () => Promise<Listening>): Promise<Listening> {
+  await tl.open();
+  try {
+    return await listen();
+  } catch (error) {
+    await tl.close();
+    throw error;
+  }
 }
 
 /** How much is kept of a channel of such a server. */

@@ -52,17 +52,8 @@ export class KeptProcess {
   }
 
   #start(onReady: () => void, onFirstLoss: ((error: Error) => void) | null): void {
-    const child = this.#options.start();
     let readyAt: number | null = null;
     let sentence: string | null = null;
-    this.#child = child;
-    child.on("message", (word: ChildWord) => {
-      if (word.type === "failed") sentence = word.sentence;
-      else if (word.type === "ready") {
-        readyAt = performance.now();
-        onReady();
-      }
-    });
     const onEnd = (how: string) => {
       this.#child = null;
       if (this.#isStopping) return;
@@ -76,6 +67,22 @@ export class KeptProcess {
       const pauseMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** this.#failures++);
       this.#retry = setTimeout(() => this.#start(() => {}, null), pauseMs);
     };
+    let child: ChildProcess;
+    try {
+      child = this.#options.start();
+    } catch (error) {
+      // For want of memory, say
+      onEnd(`could not be started: ${(error as Error).message}`);
+      return;
+    }
+    this.#child = child;
+    child.on("message", (word: ChildWord) => {
+      if (word.type === "failed") sentence = word.sentence;
+      else if (word.type === "ready") {
+        readyAt = performance.now();
+        onReady();
+      }
+    });
     child.once("exit", (code, signal) => onEnd(`ended with ${signal ?? `code ${code}`}`));
     child.on("error", (error) => {
       // Else it was sent something when it had just died, and its exit tells

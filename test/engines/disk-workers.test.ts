@@ -1,13 +1,14 @@
-import { fork } from "node:child_process";
+import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdtempSync, renameSync, rmSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { chownSync, cpSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { systemClock, systemRandom } from "../../src/adapters/system.ts";
+import { connect } from "../../src/client.ts";
 import { draft } from "../../src/conformance/log-story.ts";
 import type { Draft, Log, LogContext, Notice, Retention, Told } from "../../src/core/log.ts";
 import { disk, diskOwner, diskWorker } from "../../src/disk.ts";
@@ -89,6 +90,14 @@ async function fakeOwner(
   });
   await new Promise<void>((resolve) => server.listen(makePlace(directory), resolve));
   return Object.assign(server, { sockets });
+}
+
+/** A program of test/support on the directory, as a process of its own. */
+async function start(name: string, ...words: string[]): Promise<ChildProcess> {
+  const outfile = join(import.meta.dirname, `../../node_modules/.cache/throughline/${name}.mjs`);
+  const entry = join(import.meta.dirname, `../support/${name}.ts`);
+  await build({ entryPoints: [entry], outfile, bundle: true, platform: "node", format: "esm", external: ["lmdb"] });
+  return fork(outfile, [directory, ...words]);
 }
 
 describe("Workers of a directory", () => {
@@ -193,6 +202,24 @@ describe("Workers of a directory", () => {
     expect(told).toEqual(["1", "changed"]);
   });
 
+  test("[D10] an owner that closes while one of them stands still takes away nothing of the owner that comes after it", async () => {
+    const first = await open(diskOwner(directory));
+    const still = createConnection({ path: placeOf(directory), allowHalfOpen: true });
+    await once(still, "data");
+    still.pause();
+    const closing = close(first);
+    await until("another owns it", () =>
+      open(diskOwner(directory)).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await closing;
+    still.destroy();
+    const worker = await open(diskWorker(directory));
+    expect(await worker.ready?.()).toBe(null);
+  });
+
   test("signals reach the workers that follow their channel, and neither the one that sent them nor others", async () => {
     const owner = await open(diskOwner(directory));
     const [a, b, c] = [await open(diskWorker(directory)), await open(diskWorker(directory)), await open(diskWorker(directory))];
@@ -246,11 +273,35 @@ describe("Workers of a directory", () => {
     }
   });
 
+  test("[D8] an identity is revoked on the worker that is told, and goes on where it is not: the application tells each", async () => {
+    await open(diskOwner(directory));
+    const authenticate = () => ({ id: "ada" });
+    const nodes = [
+      await startServer(() => diskWorker(directory), { authenticate }),
+      await startServer(() => diskWorker(directory), { authenticate }),
+    ];
+    const clients = nodes.map(({ url }) => connect(url, { transport: "websocket" }));
+    try {
+      const channels = clients.map((client) => client.channel("a"));
+      for (const channel of channels) channel.subscribe(() => {});
+      for (const client of clients) client.on("error", () => {});
+      await until("both are live", () => channels.every(({ state }) => state === "live"));
+      nodes[0]!.tl.revoke("ada");
+      await until("it has ended", () => clients[0]!.state === "failed");
+      expect(clients[1]!.state).toBe("connected");
+      nodes[1]!.tl.revoke("ada");
+      await until("this one too", () => clients[1]!.state === "failed");
+    } finally {
+      for (const client of clients) client.close();
+      for (const node of nodes) await node.dispose();
+    }
+  });
+
   test("[D7] a worker that takes nothing is kept no signals beyond a bound, and each channel with news is named to it once", async () => {
     const owner = await open(diskOwner(directory));
     const words: Answer[] = [];
     const frames = new FrameReader<Answer>((word) => words.push(word));
-    const socket = connect(placeOf(directory));
+    const socket = createConnection(placeOf(directory));
     socket.on("data", (chunk: Buffer) => frames.take(chunk));
     for (const piece of writeFrame({ type: "follow", channels: ["a"] })) socket.write(piece);
     await until("it is followed", () => words.at(-1)?.type === "wake");
@@ -267,6 +318,54 @@ describe("Workers of a directory", () => {
     socket.destroy();
   });
 
+  test("[D7] an owner that takes nothing is kept no more than what is followed, however many come and go", async () => {
+    await close(await open(disk(directory)));
+    let named = 0;
+    const server = await fakeOwner((ask, link) => {
+      if (ask.type === "follow" || ask.type === "unfollow") named += ask.channels.length;
+      else if (ask.type === "ready") link.send({ type: "done", id: ask.id, answer: null });
+    });
+    const worker = await open(diskWorker(directory));
+    worker.follow("stays", () => {});
+    for (const socket of server.sockets) socket.pause();
+    for (let count = 0; count < 40_000; count += 100) {
+      const leave = numbers(100).map((n) => worker.follow(`${count + n}/${"x".repeat(150)}`, () => {}));
+      await new Promise(setImmediate);
+      for (const one of leave) one();
+    }
+    for (const socket of server.sockets) socket.resume();
+    expect(await worker.ready?.()).toBe(null);
+    expect(named).toBeGreaterThan(0);
+    expect(named).toBeLessThan(10_000);
+    server.close();
+  });
+
+  test("where the owner has other process ids, in another container, a worker does not open: LMDB would take two of the same for one reader", async () => {
+    await close(await open(disk(directory)));
+    const file = join(directory, readdirSync(directory).find((name) => name.startsWith("owner-"))!);
+    const { released: _, ...holder } = JSON.parse(readFileSync(file, "utf8"));
+    writeFileSync(file, JSON.stringify({ ...holder, space: "of another" }));
+    const server = await fakeOwner();
+    await expect(diskWorker(directory).open(contextOf())).rejects.toThrow(/process ids are others than here.*one container/);
+    server.close();
+  });
+
+  test("an owner of another version is told of as that, and not as none", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    let left = () => {};
+    const hasLeft = new Promise<void>((resolve) => (left = resolve));
+    const server = createServer((socket) => {
+      for (const piece of writeFrame({ type: "hello", version: DISPATCH_VERSION + 1 })) socket.write(piece);
+      socket.resume().once("close", left);
+    });
+    await new Promise<void>((resolve) => server.listen(makePlace(directory), resolve));
+    const opening = diskWorker(directory).open(contextOf());
+    await hasLeft;
+    vi.advanceTimersByTime(5_000);
+    await expect(opening).rejects.toThrow(/is another version of Throughline.* Start all of them from one version/);
+    server.close();
+  });
+
   test("without an owner a worker does not open, and says what to start", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const opening = diskWorker(directory).open(contextOf());
@@ -275,16 +374,60 @@ describe("Workers of a directory", () => {
   });
 });
 
+describe("The place of the socket", () => {
+  test("is not believed where its folder among the system's temporary files is somebody else's", () => {
+    const others = mkdtempSync(join(tmpdir(), "throughline-others-"));
+    try {
+      const isRoot = process.getuid?.() === 0;
+      if (isRoot) chownSync(others, 65_534, 65_534);
+      // Who may not give anything away finds what is root's
+      symlinkSync(isRoot ? others : "/", join(directory, "workers"));
+      expect(() => placeOf(directory)).toThrow(/belongs to user (65534|0)/);
+    } finally {
+      rmSync(others, { recursive: true });
+    }
+  });
+});
+
 describe("A worker that is another process", () => {
   test("[D4] sees what was stored before it was told or answered, whatever it had read a moment ago", async () => {
-    const child = join(import.meta.dirname, "../../node_modules/.cache/throughline/worker-child.mjs");
-    const entry = join(import.meta.dirname, "../support/worker-child.ts");
-    await build({ entryPoints: [entry], outfile: child, bundle: true, platform: "node", format: "esm", external: ["lmdb"] });
     await open(diskOwner(directory));
-    const process = fork(child, [directory, "200"]);
+    const process = await start("worker-child", "200");
     const [said] = await once(process, "message");
     await once(process, "exit");
     expect(said).toEqual({ told: 200, late: 0 });
+  });
+
+  test("[D2] [D10] goes on with an owner that made LMDB's table of readers anew, since it was deleted while there was none", async () => {
+    const owner = async () => {
+      const child = await start("owner-child");
+      await once(child, "message");
+      return {
+        append: () => {
+          child.send("append");
+          return once(child, "message");
+        },
+        end: () => {
+          child.disconnect();
+          return once(child, "exit");
+        },
+      };
+    };
+    const first = await owner();
+    const worker = await open(diskWorker(directory));
+    const told = follow(worker);
+    await first.append();
+    await until("it was told", () => told.length === 1);
+    await first.end();
+    rmSync(join(directory, "lock.mdb"));
+    const second = await owner();
+    // Without a table in common it would see every second commit
+    for (let count = 2; count < 6; count++) {
+      await second.append();
+      await until(`it was told ${count}`, () => told.length === count);
+    }
+    await second.end();
+    expect(told).not.toContain("changed");
   });
 });
 

@@ -6,8 +6,13 @@ import { until } from "../support/until.ts";
 export async function freeze(child: ChildProcess | null): Promise<void> {
   if (child === null) return;
   child.kill("SIGSTOP");
-  const tasks = `/proc/${child.pid}/task`;
-  await until("it stands still", () => readdirSync(tasks).every((task) => isStopped(`${tasks}/${task}/stat`)));
+  await until("it stands still", () => isStill(child.pid ?? 0));
+}
+
+/** Whether all threads of a process have stopped. */
+export function isStill(pid: number): boolean {
+  const tasks = `/proc/${pid}/task`;
+  return readdirSync(tasks).every((task) => isStopped(`${tasks}/${task}/stat`));
 }
 
 /** Behind the name, which may have any characters in it, comes the state (proc(5)). */

@@ -1,10 +1,14 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { childrenOf, type Role } from "../support/children.ts";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
+import { isStill } from "./freeze.ts";
 import { Ground, pass, type ServeOptions } from "./ground.ts";
 import { judge } from "./judge.ts";
 import { type Faults, suffer } from "./node-faults.ts";
+import { Volume } from "./volume.ts";
 
 /** How often each fault is injected: `THROUGHLINE_WORKER_FAULTS=20` for a night. */
 const TIMES = Number(process.env["THROUGHLINE_WORKER_FAULTS"] ?? 1);
@@ -13,6 +17,7 @@ const WORDS = ["--workers", String(WORKERS)];
 /** Long beside a commit, so that most kills fall into it. */
 const META_PAGE_MS = 20;
 const META_KILLS = 10 * TIMES;
+const POWER_CUTS = 2 * TIMES;
 
 test(`[D1] [D2] [D3] [D4] [D5] [D10] ${WORKERS} workers on one log, each fault of their processes ${TIMES} times: one order, nothing acknowledged lost, nothing twice, nobody told of a gap`, {
   timeout: 120_000 + TIMES * 120_000,
@@ -76,6 +81,73 @@ test(`[D4] [D5] the process that writes, killed ${META_KILLS} times while it put
   judge(ground, {
     row: "P8",
     what: "Of dev --workers 2 the owner of the log is killed while the page that makes a commit stand is written.",
+  });
+});
+
+test(`[D4] [D10] while the disk under ${WORKERS} workers is full publishing is refused with not_stored and reading goes on, though a worker and the process that writes are killed meanwhile, and space heals it`, {
+  timeout: 60_000 + TIMES * 60_000,
+}, async () => {
+  const ground = new Ground();
+  const volume = new Volume(ground, 48);
+  ground.data = join(volume.path, "data");
+  await serve(ground);
+  await ground.gather({ largeBytes: 20_000 });
+  await ground.progress(50);
+  const isRefused = async () => {
+    const { refused } = ground;
+    await until("publishing is refused", () => ground.refused >= refused + 5, 30_000);
+  };
+  for (let times = 0; times < TIMES; times++) {
+    ground.fault("full disk", "start");
+    volume.fill();
+    await isRefused();
+    await kill(ground, "worker");
+    process.kill(childrenOf(ground.server?.pid ?? 0, "owner")[0]!, "SIGKILL");
+    await isRefused();
+    const { delivered } = ground;
+    await ground.gather({ publishers: 0, askers: 0, readers: { sse: 1, websocket: 1, "long-poll": 1 } });
+    await until("those who come now read what is there", () => ground.delivered >= delivered + 3 * 50);
+    expect(await ground.health()).toEqual({ live: true, ready: "not_ready" });
+    volume.free();
+    ground.fault("full disk", "stop");
+    await ground.progress(50);
+    await complete(ground);
+    await until("it is ready again", async () => (await ground.health()).ready === true, 20_000);
+  }
+  await ground.calm();
+  judge(ground, {
+    row: "D1",
+    what: "The file system under dev --workers 2 is full, and a worker and the owner of the log are killed meanwhile; publishes are refused as not stored, reading goes on, and it heals.",
+  });
+});
+
+test(`[D4] after each of ${POWER_CUTS} power cuts of ${WORKERS} workers under load everything acknowledged is there`, {
+  timeout: 60_000 + POWER_CUTS * 20_000,
+}, async () => {
+  const ground = new Ground();
+  const volume = new Volume(ground);
+  ground.data = join(volume.path, "data");
+  await serve(ground);
+  await ground.gather({ naive: 2 });
+  for (let cuts = 0; cuts < POWER_CUTS; cuts++) {
+    await ground.progress(60 + Math.floor(ground.random.fraction() * 100));
+    const parent = ground.server?.pid ?? 0;
+    const [owner, ...workers] = [...childrenOf(parent, "owner"), ...childrenOf(parent, "worker")];
+    ground.fault("power cut", "start");
+    process.kill(owner!, "SIGSTOP");
+    await until("it stands still", () => isStill(owner!));
+    const held = volume.copy();
+    for (const pid of [owner!, ...workers]) process.kill(pid, "SIGKILL");
+    await ground.stop("SIGKILL");
+    await until("all have gone", () => [owner!, ...workers].every((pid) => !existsSync(`/proc/${pid}`)));
+    volume.become(held);
+    ground.fault("power cut", "stop");
+    await serve(ground);
+  }
+  await ground.calm();
+  judge(ground, {
+    row: "D5",
+    what: "The power of dev --workers 2 is cut while messages are published; what the disk held by then is started from.",
   });
 });
 

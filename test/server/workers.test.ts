@@ -1,9 +1,15 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { createConnection } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { systemClock, systemRandom } from "../../src/adapters/system.ts";
 import { connect } from "../../src/client.ts";
+import type { Retention } from "../../src/core/log.ts";
+import { disk } from "../../src/disk.ts";
 import { childrenOf } from "../support/children.ts";
 import { demand } from "../support/http.ts";
+import { need } from "../support/need.ts";
 import { RedisServer } from "../support/redis-server.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
@@ -86,6 +92,69 @@ describe("throughline dev --workers", () => {
     await first.exit();
     await until("it has gone", () => !isRunning(owner!));
     await startDevProgram(port, directory, "--workers", "2");
+  });
+
+  test("[D10] a connection that was on its way to a worker when that was killed is closed, that its client comes again", async () => {
+    const port = await freePort();
+    const program = await startDevProgram(port, freshDirectory(), "--workers", "1");
+    const [worker] = childrenOf(program.pid, "worker");
+    const held = () => readdirSync(`/proc/${program.pid}/fd`).length;
+    const before = held();
+    process.kill(worker!, "SIGSTOP");
+    const sockets = numbers(3).map(() => createConnection(port, "127.0.0.1").on("error", () => {}));
+    for (const socket of sockets) socket.write("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    await until("they were taken", () => held() >= before + sockets.length);
+    process.kill(worker!, "SIGKILL");
+    await until("all are closed", () => sockets.every(({ closed }) => closed));
+    await until("another is there, and nothing is kept of them", () => childrenOf(program.pid, "worker").length === 1 && held() <= before);
+  });
+
+  test("a worker that the system does not start is tried again, and the others serve meanwhile", async () => {
+    const port = await freePort();
+    const program = await startDevProgram(port, freshDirectory(), "--workers", "2");
+    const mayOpen = (files: number) => execFileSync(need("prlimit"), [`--pid=${program.pid}`, `--nofile=${files}:`]);
+    mayOpen(10);
+    process.kill(childrenOf(program.pid, "worker")[0]!, "SIGKILL");
+    await program.until(({ err }) => err.includes("could not be started"));
+    expect(childrenOf(program.pid, "worker")).toHaveLength(1);
+    mayOpen(1_024);
+    await until("there are two again", () => childrenOf(program.pid, "worker").length === 2);
+    expect(await demand(`http://127.0.0.1:${port}/livez`)).toMatchObject({ json: { live: true } });
+  });
+
+  test("[D10] a worker that cannot open its log is sent no clients: while another program owns the log the one that is left serves all of them", async () => {
+    const [port, directory] = [await freePort(), freshDirectory()];
+    const url = `http://127.0.0.1:${port}`;
+    const program = await startDevProgram(port, directory, "--workers", "2");
+    const publish = () => demand(`${url}/channels/a`, { method: "POST", body: 1 }).catch(() => null);
+    await publish();
+    process.kill(childrenOf(program.pid, "owner")[0]!, "SIGKILL");
+    const other = disk(join(directory, "data"));
+    const context = { clock: systemClock, random: systemRandom, retain: (_: string, own: Retention) => own, warn() {} };
+    await until("another program owns it", () =>
+      other.open({ ...context, keysMax: 1, keySecondsMin: 1, lineageMax: 1 }).then(
+        () => true,
+        () => false,
+      ),
+    );
+    try {
+      const [killed] = childrenOf(program.pid, "worker");
+      process.kill(killed!, "SIGKILL");
+      await program.until(({ err }) => /Worker \d is started again/.test(err));
+      const isServed = async () =>
+        expect((await demand(`${url}/channels/a?from=start`, { headers: { accept: "application/json" } })).json.messages).toHaveLength(1);
+      await until(
+        "it has waited for an owner in vain",
+        async () => {
+          await isServed();
+          return program.err.includes("No process owns");
+        },
+        30_000,
+      );
+    } finally {
+      await other.close();
+    }
+    await until("publishing goes on", async () => (await publish())?.status === 201, 20_000);
   });
 
   test("where the path of the data is too long for a socket, it stands among the system's temporary files, and goes with them", async () => {

@@ -35,6 +35,8 @@ interface AskingContext {
   /** There is an owner, again or for the first time. */
   readonly onUp: () => void;
   readonly onDown: () => void;
+  /** There is one, but of another version: neither would understand the other. Told once, until there is one that is not. */
+  readonly onStranger: () => void;
   readonly onWake: (channel: string) => void;
   readonly onTold: (channel: string, epoch: string, entries: readonly Entry[]) => void;
   readonly onNotice: (notice: Notice) => void;
@@ -48,8 +50,11 @@ export class Asking {
   readonly #context: AskingContext;
   readonly #pending = new Map<number, Pending>();
   #pendingBytes = 0;
+  /** What it has not been told yet of what is followed: each channel once, and none that it need not hear of. */
+  readonly #unsaid = new Map<string, "follow" | "unfollow">();
   #link: Link<Answer, Ask> | null = null;
   #isUp = false;
+  #isStrange = false;
   #ids = 0;
   #failures = 0;
   #cancelRetry: Cancel = () => {};
@@ -80,12 +85,12 @@ export class Asking {
     });
   }
 
-  follow(channels: readonly string[]): void {
-    if (this.#isUp && channels.length > 0) this.#link?.send({ type: "follow", channels });
+  follow(channel: string): void {
+    this.#say("follow", channel);
   }
 
   unfollow(channel: string): void {
-    if (this.#isUp) this.#link?.send({ type: "unfollow", channels: [channel] });
+    this.#say("unfollow", channel);
   }
 
   notify({ channel, body }: Notice): void {
@@ -123,16 +128,37 @@ export class Asking {
     this.#link = new Link<Answer, Ask>(connect(path), {
       onFrame: (answer, data) => this.#take(answer, data),
       onEnd: () => this.#ended(),
+      beforeFlush: () => this.#sayAll(),
     });
   }
 
+  #say(type: "follow" | "unfollow", channel: string): void {
+    if (!this.#isUp) return;
+    const unsaid = this.#unsaid.get(channel);
+    if (unsaid !== undefined && unsaid !== type) this.#unsaid.delete(channel);
+    else this.#unsaid.set(channel, type);
+    this.#link?.flushSoon();
+  }
+
+  #sayAll(): void {
+    for (const type of ["unfollow", "follow"] as const) {
+      const channels = [...this.#unsaid.keys()].filter((channel) => this.#unsaid.get(channel) === type);
+      if (channels.length > 0) this.#link?.send({ type, channels });
+    }
+    this.#unsaid.clear();
+  }
+
   #take(answer: Answer, data: Buffer): void {
-    const { onUp, onWake, onTold, onNotice } = this.#context;
+    const { onUp, onStranger, onWake, onTold, onNotice } = this.#context;
     if (answer.type === "hello") {
       // Another version's owner goes, or this worker does
-      if (answer.version !== DISPATCH_VERSION) this.#link?.destroy();
-      else {
+      if (answer.version !== DISPATCH_VERSION) {
+        if (!this.#isStrange) onStranger();
+        this.#isStrange = true;
+        this.#link?.destroy();
+      } else {
         this.#isUp = true;
+        this.#isStrange = false;
         this.#failures = 0;
         onUp();
       }
@@ -160,6 +186,7 @@ export class Asking {
     const wasUp = this.#isUp;
     this.#link = null;
     this.#isUp = false;
+    this.#unsaid.clear();
     for (const [id, pending] of this.#pending) {
       this.#settle(id);
       if (pending.writes === writes) pending.reject(notStored("The process that writes the log has gone: nothing of this was stored."));

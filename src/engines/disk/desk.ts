@@ -10,7 +10,7 @@ export class Desk {
   readonly #server: Server;
   readonly #seats = new Set<Seat>();
   readonly #listeners = new Set<(notice: Notice) => void>();
-  #isClosing = false;
+  #closing: Promise<void> | null = null;
 
   private constructor(context: DeskContext) {
     this.#context = context;
@@ -45,22 +45,22 @@ export class Desk {
     }
   }
 
-  /** Takes nothing more in. What was taken is still answered. */
+  /** Takes nothing more in. What was taken is still answered. To be called while the directory is owned: the next owner makes a place of its own. */
   stop(): void {
-    this.#isClosing = true;
+    if (this.#closing !== null) return;
+    this.#closing = new Promise((resolve) => this.#server.close(() => resolve()));
+    clearPlace(this.#context.directory);
     for (const seat of this.#seats) seat.stop();
   }
 
   async close(): Promise<void> {
     this.stop();
-    const closed = new Promise((resolve) => this.#server.close(resolve));
     for (const seat of this.#seats) seat.end();
-    await closed;
-    clearPlace(this.#context.directory);
+    await this.#closing;
   }
 
   #welcome(socket: Socket): void {
-    if (this.#isClosing) {
+    if (this.#closing !== null) {
       socket.destroy();
       return;
     }

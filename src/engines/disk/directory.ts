@@ -21,6 +21,8 @@ const FORMAT_FILE = "format.json";
 /** Where a restore builds a log before it takes its place. */
 export const RESTORING_DIRECTORY = "restoring";
 export const DATA_FILE = "data.mdb";
+/** Of LMDB: who reads, and up to which commit. */
+export const LOCK_FILE = "lock.mdb";
 /** What an empty log takes on the disk, and a little. */
 const FREE_BYTES_MIN = 512 * 1024;
 
@@ -36,7 +38,7 @@ export function prepareDirectory(directory: string): void {
       "Name a directory, not a file, in a place where this user may write.",
     );
   }
-  for (const path of [directory, join(directory, DATA_FILE), join(directory, "lock.mdb")]) {
+  for (const path of [directory, join(directory, DATA_FILE), join(directory, LOCK_FILE)]) {
     if (!existsSync(path)) continue;
     try {
       accessSync(path, constants.R_OK | constants.W_OK);

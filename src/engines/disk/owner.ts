@@ -95,6 +95,13 @@ export async function isOwned(directory: string): Promise<boolean> {
   return newest > 0 && (await holderOf(directory, newest)) !== null;
 }
 
+/** Whether whoever owns it has process ids that mean nothing here: that of another container, say. */
+export async function isOwnedElsewhere(directory: string): Promise<boolean> {
+  const newest = generations(directory).at(-1) ?? 0;
+  const holder = newest > 0 ? await readHolder(fileOf(directory, newest)) : null;
+  return holder !== null && holder.space !== SPACE;
+}
+
 async function refuseIfHeld(directory: string, generation: number): Promise<void> {
   const holder = await holderOf(directory, generation);
   if (holder === null) return;

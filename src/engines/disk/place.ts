@@ -22,7 +22,13 @@ export function makePlace(directory: string): string {
 /** Where it is. Throws if there is none. */
 export function placeOf(directory: string): string {
   const folder = join(directory, FOLDER);
-  return join(lstatSync(folder).isSymbolicLink() ? readlinkSync(folder) : folder, SOCKET);
+  const found = lstatSync(folder);
+  if (!found.isSymbolicLink()) return join(folder, SOCKET);
+  const linked = readlinkSync(folder);
+  const { uid } = lstatSync(linked);
+  // A cleaner may have taken it away, and anybody may then make another of its name
+  if (uid !== found.uid) throw new Error(`${linked} belongs to user ${uid}, and not to the one who made ${folder}`);
+  return join(linked, SOCKET);
 }
 
 export function clearPlace(directory: string): void {

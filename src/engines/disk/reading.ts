@@ -1,20 +1,20 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { type Database, open, type RootDatabase } from "lmdb";
-import { DATA_FILE } from "./directory.ts";
+import { DATA_FILE, LOCK_FILE } from "./directory.ts";
 import type { Store } from "./environment.ts";
 import { TABLES, type Table } from "./record.ts";
 
 /** The tables of a directory as they are now, for a process that does not own it. The owner goes on writing. */
 export class Reading {
-  readonly #path: string;
-  readonly #file: number;
+  readonly #directory: string;
+  readonly #files: string;
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #tables: Record<Table, Database<Buffer, Buffer>>;
 
   constructor(directory: string) {
-    this.#path = join(directory, DATA_FILE);
-    this.#file = statSync(this.#path).ino;
+    this.#directory = directory;
+    this.#files = filesOf(directory);
     const binary = { encoding: "binary", keyEncoding: "binary" } as const;
     this.#root = open<Buffer, Buffer>({ path: directory, noSubdir: false, maxDbs: TABLES.length, readOnly: true, ...binary });
     try {
@@ -30,9 +30,9 @@ export class Reading {
     }
   }
 
-  /** Whether another file has taken the place of this one: a backup was restored. */
+  /** Whether other files have taken the place of these: a backup was restored, or LMDB's table of readers deleted, without which nobody sees what the other does. */
   isReplaced(): boolean {
-    return statSync(this.#path, { throwIfNoEntry: false })?.ino !== this.#file;
+    return filesOf(this.#directory) !== this.#files;
   }
 
   /**
@@ -57,4 +57,8 @@ export class Reading {
   async close(): Promise<void> {
     await this.#root.close();
   }
+}
+
+function filesOf(directory: string): string {
+  return [DATA_FILE, LOCK_FILE].map((name) => statSync(join(directory, name), { throwIfNoEntry: false })?.ino).join();
 }

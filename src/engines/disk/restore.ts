@@ -5,7 +5,7 @@ import { ThroughlineError } from "../../protocol/error.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import { BackupReader, syncDirectory } from "./backup-file.ts";
 import { type BackupRow, Contents } from "./contents.ts";
-import { DATA_FILE, holdsData, prepareDirectory, prepareFormat, RESTORING_DIRECTORY, refused } from "./directory.ts";
+import { DATA_FILE, holdsData, LOCK_FILE, prepareDirectory, prepareFormat, RESTORING_DIRECTORY, refused } from "./directory.ts";
 import { Environment } from "./environment.ts";
 import { own } from "./owner.ts";
 import { readJson, type Write, writeJson } from "./record.ts";
@@ -140,7 +140,7 @@ async function copy(reader: BackupReader, target: Environment, replaced: Replace
 /** While the place of the building is there no server starts: so whatever of this is cut, none begins with half of it. */
 async function putInPlace(directory: string, place: string, putFormat: () => void): Promise<void> {
   // Whoever still reads the old log keeps its table of readers with it
-  rmSync(join(directory, "lock.mdb"), { force: true });
+  rmSync(join(directory, LOCK_FILE), { force: true });
   renameSync(join(place, DATA_FILE), join(directory, DATA_FILE));
   putFormat();
   await syncDirectory(directory);

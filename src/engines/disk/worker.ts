@@ -5,6 +5,7 @@ import { ThroughlineError } from "../../protocol/error.ts";
 import { Asking } from "./asking.ts";
 import { checkName, DISK_RETENTION, DRAFT_BYTES } from "./disk.ts";
 import { split } from "./dispatch.ts";
+import { isOwnedElsewhere } from "./owner.ts";
 import { readPage } from "./page.ts";
 import { Reading } from "./reading.ts";
 import { Watch } from "./watch.ts";
@@ -49,9 +50,15 @@ class DiskWorker implements Log {
   async open(context: LogContext): Promise<void> {
     const asking = await this.#findOwner(context);
     try {
+      // LMDB knows who reads by the process id: two of the same would be one to it, and none of them could read
+      if (await isOwnedElsewhere(this.#directory)) {
+        throw new Error(
+          "the process that writes it runs where process ids are others than here. Run all of them in one container, or one pod that shares them",
+        );
+      }
       const watch = new Watch({
         read: (channel, after, limit) => this.#read(channel, after, limit),
-        began: (channel) => asking.follow([channel]),
+        began: (channel) => asking.follow(channel),
         ended: (channel) => asking.unfollow(channel),
         warn: context.warn,
       });
@@ -129,9 +136,9 @@ class DiskWorker implements Log {
 
   #findOwner(context: LogContext): Promise<Asking> {
     return new Promise((found, failed) => {
+      let sentence = `No process owns ${this.#directory} and writes for this one. Start that first: throughline({ engine: diskOwner(directory) }).`;
       const late = setTimeout(() => {
         void asking.close();
-        const sentence = `No process owns ${this.#directory} and writes for this one. Start that first: throughline({ engine: diskOwner(directory) }).`;
         failed(new ThroughlineError("internal", sentence));
       }, OPEN_MS_MAX);
       const { clock, random } = context;
@@ -141,6 +148,10 @@ class DiskWorker implements Log {
           clearTimeout(late);
           if (this.#opened !== null) this.#cameBack(this.#opened);
           found(asking);
+        },
+        onStranger: () => {
+          sentence = `The process that writes the log in ${this.#directory} is another version of Throughline. Start all of them from one version.`;
+          if (this.#opened !== null) context.warn(sentence);
         },
         onDown: () => {
           if (this.#opened !== null)
@@ -156,12 +167,12 @@ class DiskWorker implements Log {
   /** Wake-ups that came meanwhile were not heard. */
   #cameBack(opened: Opened): void {
     if (opened.reading.isReplaced()) {
-      const before = opened.reading;
+      // Before the next is opened: where the data is the same lmdb would take both for one
+      void opened.reading.close();
       opened.reading = new Reading(this.#directory);
-      void before.close();
     }
     // Which has the owner wake it for each of them
-    opened.asking.follow(opened.watch.channels);
+    for (const channel of opened.watch.channels) opened.asking.follow(channel);
     opened.context.warn("The process that writes the log is back.");
   }
 
