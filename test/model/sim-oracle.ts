@@ -7,6 +7,8 @@ import { hashOf } from "../check/history.ts";
 export class Oracle {
   readonly logs = new Map<string, string[]>();
   readonly #hashes = new Map<string, string>();
+  /** What ever stood right before what, in some log. */
+  readonly #pairs = new Set<string>();
   readonly #truth: ((channel: string, position: string) => string | undefined) | null;
 
   /** `truth`: who else knows what ever stood where, and may not have told. */
@@ -25,6 +27,7 @@ export class Oracle {
       const position = formatPosition({ epoch: told.epoch, offset: entry.offset, tag: entry.tag });
       const hash = hashOfEntry(entry);
       this.#hashes.set(`${channel} ${position}`, hash);
+      if (log.length > 0) this.#pairs.add(pairOf(channel, log.at(-1)!, position));
       log.push(position);
       return hash;
     });
@@ -32,11 +35,19 @@ export class Oracle {
 
   /** The present log is another than what was told: shorter, older, gone, or with what was on its way when its process died. */
   becomes(channel: string, log: readonly { readonly position: string; readonly hash: string }[]): void {
-    for (const { position, hash } of log) this.#hashes.set(`${channel} ${position}`, hash);
+    for (const [index, { position, hash }] of log.entries()) {
+      this.#hashes.set(`${channel} ${position}`, hash);
+      if (index > 0) this.#pairs.add(pairOf(channel, log[index - 1]!.position, position));
+    }
     this.logs.set(
       channel,
       log.map(({ position }) => position),
     );
+  }
+
+  /** Whether a log had the one right before the other, once. */
+  isPair(channel: string, before: string, position: string): boolean {
+    return this.#pairs.has(pairOf(channel, before, position));
   }
 
   holdsOther(channel: string, position: string, hash: string): boolean {
@@ -49,6 +60,11 @@ export class Oracle {
     if (known === undefined) return "was never stored there";
     return known === hash ? null : "is not what was stored there";
   }
+}
+
+/** Of whatever epochs they were told under. */
+function pairOf(channel: string, before: string, position: string): string {
+  return `${channel} ${before.slice(20)} ${position.slice(20)}`;
 }
 
 export function hashOfEntry({ kind, data }: Entry): string {

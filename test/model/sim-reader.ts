@@ -161,7 +161,10 @@ export class Reader {
   #pass(next: number, message: string): void {
     for (;;) {
       const own = this.#own();
-      const gap = own.findLast(({ resumeFrom }) => offsetOf(resumeFrom) === next - 1) ?? own.at(-1);
+      const leading = own.findLast(({ resumeFrom }) => offsetOf(resumeFrom) === next - 1);
+      // It goes on from where it stands, as some log did, and not from where the gap leads: that was another's who stood there too
+      if (leading === undefined && this.#world.oracle.isPair(this.channel, this.position ?? "", message)) return;
+      const gap = leading ?? own.at(-1);
       const isPassed =
         offsetOf(this.position ?? "") === next - 1 &&
         (gap?.reason === "trimmed" || (gap?.reason === "epoch" && this.position?.slice(0, 20) === message.slice(0, 20)));
