@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readdirSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { build } from "esbuild";
@@ -349,7 +349,10 @@ export class Ground {
     const directory = join(ROOT, "node_modules/.cache/throughline/histories");
     mkdirSync(directory, { recursive: true });
     const path = join(directory, `${this.network}.ndjson`);
-    writeFileSync(path, this.history.map((event) => `${JSON.stringify(event)}\n`).join(""));
+    // Not as one text: there may be more than fits into one
+    const file = openSync(path, "w");
+    for (const event of this.history) writeSync(file, `${JSON.stringify(event)}\n`);
+    closeSync(file);
     return path;
   }
 
