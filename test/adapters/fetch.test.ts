@@ -58,10 +58,11 @@ async function bridge(answer: FetchHandler, req: IncomingMessage, res: ServerRes
   }
   res.flushHeaders();
   const reader = response.body!.getReader();
-  res.once("close", () => void reader.cancel().catch(() => undefined));
+  const gone = new Promise<void>((resolve) => res.once("close", resolve));
+  void gone.then(() => reader.cancel()).catch(() => undefined);
   try {
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      if (!res.write(part.value)) await new Promise<void>((resolve) => res.once("drain", resolve).once("close", resolve));
+      if (!res.write(part.value)) await Promise.race([gone, new Promise((resolve) => res.once("drain", resolve))]);
     }
     res.end();
   } catch {
