@@ -126,7 +126,7 @@ describe.each(LIBRARIES)("A failover, with $name", (library) => {
       const answer = () =>
         channel.publish("message", "2", { key: "2" }).then(
           () => "stored",
-          ({ message }) => String(message),
+          ({ cause }) => String(cause),
         );
       await until("it is answered", async () => (await answer()).includes("it is stored, but 0 of 1 replicas"));
       await until("it reads on", () => before.got.length === 2);
@@ -184,7 +184,7 @@ describe("Redis Sentinel, with ioredis", () => {
       await until(
         "the replica is master, and has the next one",
         async () =>
-          /it is stored, but 0 of 1/.test(String(await channel.publish("message", 6, { key: "6" }).catch(({ message }) => message))),
+          /it is stored, but 0 of 1/.test(String(await channel.publish("message", 6, { key: "6" }).catch(({ cause }) => cause))),
         20_000,
       );
       await until("the reader has all", () => reader.got.length === 6);
