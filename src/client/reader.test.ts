@@ -32,6 +32,19 @@ test("[D2] [D10] what two pipes bring while pages are read is kept once, so that
   expect([reader.mode, taken]).toEqual(["joined", [4, 5, 6, 7, 8]]);
 });
 
+test("[D2] what a pipe brings behind a hole does not stand for what is in it", () => {
+  const { reader, taken } = reading();
+  reader.offer(message(4), at(3));
+  reader.offer(message(6), at(4));
+  reader.offer(message(7), at(6));
+  reader.take(message(4));
+  reader.meet(at(7));
+  expect([reader.mode, taken]).toEqual(["reading", [4]]);
+  for (const offset of [5, 6]) reader.take(message(offset));
+  reader.meet(at(7));
+  expect([reader.mode, taken]).toEqual(["joined", [4, 5, 6, 7]]);
+});
+
 test("[D2] [D10] what is kept does not follow another message than the one this reader has in its place", () => {
   const { reader, taken } = reading();
   for (const offset of [4, 5, 6]) reader.offer(message(offset), at(offset - 1));

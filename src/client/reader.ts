@@ -67,6 +67,8 @@ export function createReader(from: string, sink: Sink, keptMax: number): Reader 
       // Two pipes bring it twice, and a line that began again goes on elsewhere: in what is kept each followed the one before
       if (reader.mode === "reading" && offset > offsetOf(last ?? "")) {
         if (last?.slice(20) !== before.slice(20)) kept = [{ position: before } as Message];
+        // Behind a hole of its pipe it follows nothing: it is a place, like the first of all
+        if (offset > offsetOf(before) + 1) kept = [];
         if (kept.push(message) > keptMax) kept.shift();
       }
       if (reader.mode !== "joined") return false;
