@@ -44,6 +44,19 @@ async function behindHeldFrames(server = new FakeServer(), options: Pick<Connect
   return { client, server, small, all, settle };
 }
 
+/** One on a line that stands at 1, whose next frames, 2 and 3, are held on the way, and one that has read them in pages. */
+async function aheadOfLine() {
+  const { client, clock, server, settle } = fakeWorld({ transport: "sse" });
+  server.publish("a", 1);
+  const first = follow(client, "a", { from: "start" });
+  await settle();
+  server.faults.held = true;
+  for (const data of [2, 3]) server.publish("a", data);
+  const ahead = follow(client, "a", { from: "start" });
+  await settle();
+  return { client, clock, server, first, ahead, settle };
+}
+
 describe("Several subscriptions to one channel", () => {
   test("share one reading of it on the pipe", async () => {
     const { client, server, settle } = fakeWorld({ transport: "websocket" });
@@ -151,15 +164,7 @@ describe("Several subscriptions to one channel", () => {
   });
 
   test("[D3] [D10] one that read ahead of the line in a log that lost its tail is told so, though nothing follows", async () => {
-    const { client, clock, server, settle } = fakeWorld({ transport: "sse" });
-    server.publish("a", 1);
-    const first = follow(client, "a", { from: "start" });
-    await settle();
-    server.faults.held = true;
-    server.publish("a", 2);
-    server.publish("a", 3);
-    const ahead = follow(client, "a", { from: "start" });
-    await settle();
+    const { client, clock, server, first, ahead, settle } = await aheadOfLine();
     expect([first.story, ahead.story]).toEqual([[1], [1, 2, 3]]);
     server.faults.held = false;
     server.lose("a", 1, { noticed: false });
@@ -174,14 +179,7 @@ describe("Several subscriptions to one channel", () => {
   });
 
   test("[D2] [D6] one that read ahead of the line costs no pipe, however often pipes end before they bring anything", async () => {
-    const { client, clock, server, settle } = fakeWorld({ transport: "sse" });
-    server.publish("a", 1);
-    const first = follow(client, "a", { from: "start" });
-    await settle();
-    server.faults.held = true;
-    for (const data of [2, 3]) server.publish("a", data);
-    const ahead = follow(client, "a", { from: "start" });
-    await settle();
+    const { client, clock, server, first, ahead, settle } = await aheadOfLine();
     for (let cuts = 1; cuts <= 4; cuts++) {
       server.cut();
       await clock.advanceAsync(2_000);

@@ -106,6 +106,15 @@ describe("a live reader", () => {
     expect(sink.take()).toEqual(["epoch", "1 m1", "2 m2"]);
   });
 
+  test("has its channel tell how much waits for the flush, messages and signals, and nothing after it", async () => {
+    await room.read();
+    room.store(2);
+    room.channel.signal({ type: "signal", channel: "c", event: "typing", data: null, sender: "ada" });
+    expect(room.channel.waiting).toBe(3);
+    room.flush();
+    expect(room.channel.waiting).toBe(0);
+  });
+
   test("[D2] that joins while messages wait for the flush gets those that it lacks, in the turn in which it joins", async () => {
     room.store(3);
     const [before, position] = [await room.read("start"), room.top];

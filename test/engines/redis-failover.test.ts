@@ -183,8 +183,7 @@ describe("Redis Sentinel, with ioredis", () => {
       await pair.master.kill();
       await until(
         "the replica is master, and has the next one",
-        async () =>
-          /it is stored, but 0 of 1/.test(String(await channel.publish("message", 6, { key: "6" }).catch(({ cause }) => cause))),
+        async () => /it is stored, but 0 of 1/.test(String(await channel.publish("message", 6, { key: "6" }).catch(({ cause }) => cause))),
         20_000,
       );
       await until("the reader has all", () => reader.got.length === 6);

@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
 import { latencies, percentile } from "./figures.ts";
+import { fillUp } from "./full-disk.ts";
 import { BUILT, Ground, PORT, pass } from "./ground.ts";
 import { judge } from "./judge.ts";
 import { Volume } from "./volume.ts";
@@ -28,20 +29,7 @@ test("[D4] [D10] while the disk is full publishing is refused with not_stored, r
   const { server } = ground;
   await ground.gather({ largeBytes: 20_000 });
   await ground.progress(50);
-  for (let times = 0; times < TIMES; times++) {
-    const { refused } = ground;
-    ground.fault("full disk", "start");
-    volume.fill();
-    await until("publishing is refused", () => ground.refused >= refused + 5, 30_000);
-    const { delivered } = ground;
-    await ground.gather({ publishers: 0, askers: 0, readers: { sse: 1, websocket: 1, "long-poll": 1 } });
-    await until("those who come now read what is there", () => ground.delivered >= delivered + 3 * 50);
-    expect(await ground.health()).toEqual({ live: true, ready: "not_ready" });
-    volume.free();
-    ground.fault("full disk", "stop");
-    await ground.progress(50);
-    await until("it is ready again", async () => (await ground.health()).ready === true, 20_000);
-  }
+  for (let times = 0; times < TIMES; times++) await fillUp(ground, volume);
   expect([ground.server, ground.isServing]).toEqual([server, true]);
   await ground.calm();
   judge(ground, { row: "D1", what: "The file system is full; publishes are refused as not stored, reading goes on, and it heals." });

@@ -5,6 +5,7 @@ import { childrenOf, type Role } from "../support/children.ts";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
 import { isStill } from "./freeze.ts";
+import { fillUp } from "./full-disk.ts";
 import { Ground, pass, type ServeOptions } from "./ground.ts";
 import { judge } from "./judge.ts";
 import { type Faults, suffer } from "./node-faults.ts";
@@ -93,26 +94,12 @@ test(`[D4] [D10] while the disk under ${WORKERS} workers is full publishing is r
   await serve(ground);
   await ground.gather({ largeBytes: 20_000 });
   await ground.progress(50);
-  const isRefused = async () => {
-    const { refused } = ground;
-    await until("publishing is refused", () => ground.refused >= refused + 5, 30_000);
-  };
   for (let times = 0; times < TIMES; times++) {
-    ground.fault("full disk", "start");
-    volume.fill();
-    await isRefused();
-    await kill(ground, "worker");
-    process.kill(childrenOf(ground.server?.pid ?? 0, "owner")[0]!, "SIGKILL");
-    await isRefused();
-    const { delivered } = ground;
-    await ground.gather({ publishers: 0, askers: 0, readers: { sse: 1, websocket: 1, "long-poll": 1 } });
-    await until("those who come now read what is there", () => ground.delivered >= delivered + 3 * 50);
-    expect(await ground.health()).toEqual({ live: true, ready: "not_ready" });
-    volume.free();
-    ground.fault("full disk", "stop");
-    await ground.progress(50);
+    await fillUp(ground, volume, async () => {
+      await kill(ground, "worker");
+      process.kill(childrenOf(ground.server?.pid ?? 0, "owner")[0]!, "SIGKILL");
+    });
     await complete(ground);
-    await until("it is ready again", async () => (await ground.health()).ready === true, 20_000);
   }
   await ground.calm();
   judge(ground, {
