@@ -32,6 +32,15 @@ test("[D2] [D10] what two pipes bring while pages are read is kept once, so that
   expect([reader.mode, taken]).toEqual(["joined", [4, 5, 6, 7, 8]]);
 });
 
+test("[D3] one on the line doubts another message in a place that it has: under another tag where it stands, under a later epoch anywhere", () => {
+  const { reader, taken } = reading();
+  reader.mode = "joined";
+  const later = (offset: number) => ({ ...message(offset), position: `000000000002Epoch002${at(offset).slice(20)}` });
+  expect([3, 2, 1].map((offset) => reader.offer(message(offset), at(offset - 1)))).toEqual([false, false, false]);
+  expect([message(3, "another0"), later(3), later(2)].map((one) => reader.offer(one, at(one.offset - 1)))).toEqual([null, null, null]);
+  expect([reader.position, taken]).toEqual([at(3), []]);
+});
+
 test("[D2] what a pipe brings behind a hole does not stand for what is in it", () => {
   const { reader, taken } = reading();
   reader.offer(message(4), at(3));

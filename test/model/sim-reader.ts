@@ -161,7 +161,7 @@ export class Reader {
   #pass(next: number, message: string): void {
     for (;;) {
       const own = this.#own();
-      const leading = own.findLast(({ resumeFrom }) => offsetOf(resumeFrom) === next - 1);
+      const leading = own.findLast((gap) => this.#leads(gap, next));
       // It goes on from where it stands, as some log did, and not from where the gap leads: that was another's who stood there too
       if (leading === undefined && this.#world.oracle.isPair(this.channel, this.position ?? "", message)) return;
       const gap = leading ?? own.at(-1);
@@ -171,6 +171,13 @@ export class Reader {
       if (gap === undefined || isPassed) return;
       this.#skip(gap);
     }
+  }
+
+  /** Whether it leads to right before this offset, by itself or with what was told after it. */
+  #leads(gap: Told, next: number): boolean {
+    if (offsetOf(gap.resumeFrom) === next - 1) return true;
+    const later = this.#gaps.slice(this.#gaps.indexOf(gap) + 1);
+    return later.some((one) => isSame(one.since, gap.resumeFrom) && this.#leads(one, next));
   }
 
   #own(): Told[] {
