@@ -70,7 +70,7 @@ export class Gate {
   }
 
   /** Throws if this identity may do nothing any more, having begun to ask after so many changes. */
-  check(identity: Identity, asked: number): void {
+  checkIdentity(identity: Identity, asked: number): void {
     const refused = this.refusal(identity, asked);
     if (refused !== null) throw refused;
     if (hasExpired(identity, this.#options.clock.now())) throw expired();

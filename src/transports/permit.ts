@@ -18,7 +18,7 @@ export async function permit<Ready = void>(
     preparing ??= prepare?.();
     const ready = (await preparing) as Ready;
     if (hub.gate.isOvertaken(changes)) continue;
-    hub.gate.check(identity, asked);
+    hub.gate.checkIdentity(identity, asked);
     return ready;
   }
 }

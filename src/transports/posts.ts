@@ -36,7 +36,7 @@ export async function publishEnvelopes(call: Call): Promise<void> {
   let changes = hub.gate.changes;
   let allowed = await askAll();
   for (; hub.gate.isOvertaken(changes); allowed = await askAll()) changes = hub.gate.changes;
-  hub.gate.check(identity, asked);
+  hub.gate.checkIdentity(identity, asked);
   const results = await Promise.all(
     allowed.map(async (one) => {
       try {

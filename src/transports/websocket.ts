@@ -188,7 +188,7 @@ export class SocketPipe extends Pipe {
     if (allowed === undefined) return act();
     return allowed.then(() => {
       if (gate.isOvertaken(asked)) return this.#permit(action, channel, act);
-      gate.check(this.identity, asked);
+      gate.checkIdentity(this.identity, asked);
       act();
     });
   }
