@@ -338,6 +338,15 @@ const CASES: readonly Case[] = [
   },
   {
     name: "gap-lied",
+    what: "the log still has what it says was trimmed, and did not go back to it since the reader was asked for",
+    faulty: [publishAll(1, 3), trimmed, lostTail, begin(), gap("trimmed", at(0), at(2), 2), message(3), finalAll(1, 3)],
+    innocent: [
+      [publishAll(1, 3), trimmed, lostTail].flat(),
+      [{ ...begin(), askedAt: 0 }, gap("trimmed", at(0), at(2), 2), message(3), finalAll(1, 3)],
+    ],
+  },
+  {
+    name: "gap-lied",
     what: "the log still has what it says was trimmed, and did not go back to it while all that the reader has was on its way",
     faulty: [
       begin(),

@@ -56,6 +56,8 @@ export interface BeginEvent {
   readonly cid: string;
   readonly channel: string;
   readonly position: string;
+  /** When it was asked for, where that was before it was seen to begin. */
+  readonly askedAt?: number;
 }
 
 /** A message in the application's callback. */

@@ -44,7 +44,7 @@ export class Trace {
   #afterGap = false;
   /** Of the log, when the oldest that it holds was first seen by anyone. */
   #generation = 0;
-  #beganAt = 0;
+  #askedAt = 0;
 
   constructor(ledger: Ledger, cid: string, causes: Causes, findings: Findings) {
     this.ledger = ledger;
@@ -53,14 +53,14 @@ export class Trace {
     this.#findings = findings;
   }
 
-  begin({ position, t }: BeginEvent): void {
+  begin({ position, t, askedAt = t }: BeginEvent): void {
     const read = readPosition(position);
     if (read === null) {
       this.#fault("corrupt", t, `begins at ${JSON.stringify(position)}, which is not a position`);
       return;
     }
     this.#giveUpHoles();
-    this.#beganAt = t;
+    this.#askedAt = askedAt;
     this.ended = false;
     if (position.slice(21) !== this.place) {
       this.#findDuplicates(t);
@@ -125,7 +125,7 @@ export class Trace {
     // What was trimmed may be back in a log that went back, and the gap long on its way: it was judged at some time since its place came to be, which may be
     // as soon as what stands there was asked for, and long before anyone is seen to have it
     const own = ledger.entries.get(place);
-    const judgedAt = Math.min(toldAt ?? t, own?.seenAt ?? this.#beganAt, own?.content?.askedAt ?? Number.POSITIVE_INFINITY);
+    const judgedAt = Math.min(toldAt ?? t, own?.seenAt ?? this.#askedAt, own?.content?.askedAt ?? Number.POSITIVE_INFINITY);
     const judged = this.#causes.generation(ledger.name, judgedAt);
     if (this.offset >= 0) this.claims.push({ gap, epoch, place, generation, judged, had: this.#heldAt(resume.offset) });
     this.#giveUpHoles();

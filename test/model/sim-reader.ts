@@ -36,6 +36,7 @@ export class Reader {
   stop: () => void = () => {};
   readonly #world: World;
   readonly #isFirst: boolean;
+  readonly #askedAt: number;
   /** Told, but not yet reached by what it takes, or perhaps another's. */
   #gaps: Told[] = [];
   #go: (() => void) | null = null;
@@ -48,6 +49,7 @@ export class Reader {
     this.kind = kind;
     this.client = client;
     this.#isFirst = isFirst;
+    this.#askedAt = world.time.nowMs;
     if (typeof from === "object" && "after" in from) this.#begin(from.after);
   }
 
@@ -205,7 +207,14 @@ export class Reader {
 
   #begin(position: string): void {
     this.position = position;
-    this.#world.history.push({ type: "begin", t: this.#world.time.nowMs, cid: this.cid, channel: this.channel, position });
+    this.#world.history.push({
+      type: "begin",
+      t: this.#world.time.nowMs,
+      cid: this.cid,
+      channel: this.channel,
+      position,
+      askedAt: this.#askedAt,
+    });
   }
 }
 
