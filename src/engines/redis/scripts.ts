@@ -10,14 +10,14 @@ export interface Script {
 
 /**
  * What the scripts share. The first line of a script decides that Redis refuses it as a whole, before it runs, where it is full, read-only or failing
- * (scripts of the old kind are stopped in their middle). Numbers are written by `%.0f`, since Lua writes 1e+15 for large ones.
+ * (scripts of the old kind are stopped in their middle). Large numbers are written by `%.0f`, since Lua writes 1e+15 for them.
  *
  * The log is a Stream; the entry with the id `42-0` has one field, whose name is its head, `at tag below size kind+event`, and whose value is its data.
  * `below` is the bytes of all entries before it. The hash `meta` says where the log stands; `firstAt`, `firstTag` and `bytesBelow` are those of entry `first`.
  */
 const SHARED = `
 local log, meta, keys, ages = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local function n(value) return string.format('%.0f', value) end
+local function n(value) return value < 1e14 and value .. '' or string.format('%.0f', value) end
 
 local info = redis.pcall('INFO', 'replication')
 if type(info) ~= 'string' then info = '' end
@@ -73,7 +73,7 @@ end
 
 /**
  * ARGV: now, countMax, bytesMax, ageMax, keysMax, keyAgeMin, lineageMax (times in ms), 8 letters for an epoch, the offset and the epoch that the
- * followers of the asker know, the asker, how to publish and where, whether a write must be made, then six of each draft: tag, size, kind and event, data, key, print.
+ * followers of the asker know, the asker, how to publish and where, whether a write must be made, then four of each draft: tag, `size kind+event`, data, and `print key` or nothing.
  *
  * Answers: epoch, the start of its era, at, the answers (an offset; or a text: `d offset tag epoch`, `c`, `f`), and the entries between what the followers know and these.
  */
@@ -101,7 +101,11 @@ local function isKept(offset)
   return count <= 1 or (count <= countMax and bytesTop - m[3] <= bytesMax)
 end
 
+-- what is trimmed is the same at the end of a call as after each of its messages, and costs two reads of the Stream for each step
+local isTrimmed = true
+
 local function trim()
+  isTrimmed = true
   local kept = firstKept(isKept)
   if kept == first then return end
   boundaryTag = mark(kept - 1)[2]
@@ -149,14 +153,23 @@ local function dropKeys()
   end
 end
 
+local function valueOf(key)
+  return freshKeys[key] or isOld and redis.call('HGET', keys, key)
+end
+
 local function answerFromKey(key, print)
   if not keyCount then
     keyCount = isOld and redis.call('HLEN', keys) or 0
     if not isOld then oldest = false end
   end
   dropKeys()
-  local value = freshKeys[key]
-  if not value and isOld then value = redis.call('HGET', keys, key) end
+  local value = valueOf(key)
+  if not isTrimmed and (value or keyCount >= keysMax) then
+    -- whether it is kept, and whether there is room, may depend on what this call has stored
+    trim()
+    dropKeys()
+    value = valueOf(key)
+  end
   if value then
     local offset, at, tag, keyEpoch, keyPrint = string.match(value, '^(%d+) (%d+) (%S+) (%S+) (.*)$')
     if isKeyKept(tonumber(offset), tonumber(at)) then
@@ -169,24 +182,29 @@ local function answerFromKey(key, print)
 end
 
 if isOld then trim() end
-local answers, stored, at = {}, {}, now
-for base = 15, #ARGV, 6 do
-  local tag, size, event, key, print = ARGV[base], tonumber(ARGV[base + 1]), ARGV[base + 2], ARGV[base + 4], ARGV[base + 5]
-  local answer = key ~= '' and answerFromKey(key, print)
+local answers, at, atText, storedFrom = {}, now, nil, nil
+for base = 15, #ARGV, 4 do
+  local tag, label, keyed = ARGV[base], ARGV[base + 1], ARGV[base + 3]
+  local answer, print, key = false, nil, nil
+  if keyed ~= '' then
+    print, key = string.match(keyed, '^(%S*) (.*)$')
+    answer = answerFromKey(key, print)
+  end
   if not answer then
-    if #stored == 0 then begin() end
-    at = math.max(lastAt, now)
-    lastAt = at
+    if not storedFrom then
+      begin()
+      at = math.max(lastAt, now)
+      lastAt, atText, storedFrom = at, n(at), top + 1
+    end
     top = top + 1
     topTag = tag
-    marks[top] = { at, tag, bytesTop }
-    stored[#stored + 1] = { top, n(at) .. ' ' .. tag .. ' ' .. n(bytesTop) .. ' ' .. n(size) .. ' ' .. event, base + 3 }
-    bytesTop = bytesTop + size
-    if key ~= '' then
-      freshKeys[key] = n(top) .. ' ' .. n(at) .. ' ' .. tag .. ' ' .. epoch .. ' ' .. print
-      fresh[#fresh + 1] = { key, top, n(at) }
+    marks[top] = { at, tag, bytesTop, atText .. ' ' .. tag .. ' ' .. n(bytesTop) .. ' ' .. label, base + 2 }
+    bytesTop = bytesTop + string.match(label, '^%d+')
+    if key then
+      freshKeys[key] = n(top) .. ' ' .. atText .. ' ' .. tag .. ' ' .. epoch .. ' ' .. print
+      fresh[#fresh + 1] = { key, top, atText }
     end
-    trim()
+    isTrimmed = false
     answer = top
   end
   answers[#answers + 1] = answer
@@ -201,10 +219,12 @@ if isOld and known >= 0 and known < topBefore and topBefore - known <= 256 and k
   end
 end
 
-if #stored > 0 then
+if storedFrom then
+  trim()
   if not isOld then redis.call('DEL', log, meta, keys, ages) end
-  for _, entry in ipairs(stored) do
-    if entry[1] >= first then redis.call('XADD', log, n(entry[1]) .. '-0', entry[2], ARGV[entry[3]]) end
+  for offset = math.max(storedFrom, first), top do
+    local m = marks[offset]
+    redis.call('XADD', log, n(offset) .. '-0', m[4], ARGV[m[5]])
   end
   for _, key in ipairs(fresh) do
     redis.call('HSET', keys, key[1], freshKeys[key[1]])
