@@ -1,7 +1,9 @@
 import { defineConfig } from "vitest/config";
 
 /** What watches times, or fills the machine by itself, runs alone. */
-const ALONE = ["browser", "fault", "fuzz", "proxy", "server"].map((folder) => `test/${folder}/**/*.test.{ts,tsx}`);
+const ALONE = inFolders("fault", "fuzz", "proxy");
+/** Programs of their own, which mostly wait. */
+const PROGRAMS = inFolders("browser", "server");
 
 export default defineConfig({
   test: {
@@ -13,12 +15,17 @@ export default defineConfig({
         test: {
           name: "together",
           include: ["src/**/*.test.{ts,tsx}", "test/**/*.test.{ts,tsx}"],
-          exclude: [...ALONE, "**/node_modules/**"],
+          exclude: [...ALONE, ...PROGRAMS, "**/node_modules/**"],
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
       },
-      { extends: true, test: { name: "alone", include: ALONE, maxWorkers: 1, sequence: { groupOrder: 1 } } },
+      { extends: true, test: { name: "programs", include: PROGRAMS, maxWorkers: 2, sequence: { groupOrder: 1 } } },
+      { extends: true, test: { name: "alone", include: ALONE, maxWorkers: 1, sequence: { groupOrder: 2 } } },
     ],
   },
 });
+
+function inFolders(...folders: string[]): string[] {
+  return folders.map((folder) => `test/${folder}/**/*.test.{ts,tsx}`);
+}

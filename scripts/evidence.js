@@ -48,13 +48,18 @@ function where({ commit, date, machine }) {
 
 /** Of each claim the run that shows it, if there is one: its figures are at least and at most what the claim says. `each`: so many runs, and each of them. */
 function claims() {
-  const runsOf = ({ run, row }) => (row === undefined ? jsonFiles(run).map(figuresOf) : lines.filter((line) => line.row === row));
+  const runsOf = ({ run, row, rows }) =>
+    run !== undefined
+      ? jsonFiles(run).map(figuresOf)
+      : rows !== undefined
+        ? [rows.map((name) => lines.filter((line) => line.row === name && isWhole(line)).at(-1)).reduce(sum)]
+        : lines.filter((line) => line.row === row && isWhole(line));
   const rows = JSON.parse(readFileSync(`${folder}claims.json`, "utf8")).map((claim) => {
     const { least, most, each } = claim;
     const holds = (figures) =>
       Object.entries(least).every(([name, min]) => figures[name] >= min) &&
       Object.entries(most).every(([name, max]) => figures[name] <= max);
-    const runs = runsOf(claim);
+    const runs = runsOf(claim).filter((one) => one !== undefined);
     const [worst] = Object.keys(most);
     const isShown = each === undefined || (runs.length >= each && runs.every(holds));
     const shown = isShown
@@ -63,13 +68,21 @@ function claims() {
           .sort((a, b) => (each === undefined ? 0 : a[worst] - b[worst]))
           .at(-1)
       : undefined;
-    if (shown === undefined) return [claim.claim, claim.row ?? "", "**not measured at this length yet**", ""];
+    if (shown === undefined) return [claim.claim, rowOf(claim), "**not measured at this length yet**", ""];
     const names = [...new Set([...Object.keys(least), ...Object.keys(most)])];
-    return [claim.claim, claim.row ?? "", names.map((name) => `${name} ${number(shown[name])}`).join(", "), shown.commit ?? ""];
+    return [claim.claim, rowOf(claim), names.map((name) => `${name} ${number(shown[name])}`).join(", "), shown.commit ?? ""];
   });
   return section("At a glance", "What was to be shown, and the run that shows it; the tables below have all of them.", [
     table(["claim", "row", "measured", "commit"], rows),
   ]);
+}
+
+const rowOf = ({ row, rows }) => row ?? rows?.join(", ") ?? "";
+
+/** Several campaigns as one; nothing, if one of them is missing. */
+function sum(all, line) {
+  if (all === undefined || line === undefined) return undefined;
+  return { ...add(all, line), commit: all.commit === line.commit ? line.commit : `${all.commit}, ${line.commit}` };
 }
 
 function figuresOf({ mutants, failed = [], ...run }) {
@@ -116,16 +129,43 @@ function mutants() {
 const COUNTS = ["injections", "acked", "delivered", "lost", "twice", "disordered", "untold"];
 const KNOWN = new Set(["row", "what", "control", "seconds", "seed", "commit", ...COUNTS]);
 
-/** One line for each run of a row. */
-const lines = readdirSync(folder)
-  .filter((name) => name.endsWith(".ndjson"))
-  .sort()
-  .flatMap((name) =>
-    readFileSync(folder + name, "utf8")
-      .trim()
-      .split("\n"),
-  )
-  .map((line) => JSON.parse(line));
+/** One line for each run of a row; the rounds of a campaign are one. */
+const lines = together(
+  readdirSync(folder)
+    .filter((name) => name.endsWith(".ndjson"))
+    .sort()
+    .flatMap((name) =>
+      readFileSync(folder + name, "utf8")
+        .trim()
+        .split("\n"),
+    )
+    .map((line) => JSON.parse(line)),
+);
+
+function together(all) {
+  const campaigns = new Map();
+  for (const [index, line] of all.entries()) {
+    const name = line.rounds > 1 ? `${line.row} ${line.commit} ${line.rounds}` : index;
+    // A round that was tried once more counts once
+    campaigns.set(name, { ...campaigns.get(name), [line.round ?? 1]: line });
+  }
+  return [...campaigns.values()].map((parts) => {
+    const rounds = Object.values(parts);
+    const [first] = rounds;
+    if (rounds.length === 1) return first;
+    const seed = rounds.map((one) => one.seed).join(", ");
+    return { ...rounds.slice(1).reduce(add, first), kinds: first.kinds, rounds: first.rounds, round: rounds.length, seed };
+  });
+}
+
+/** The figures of both; NaN where one of them has none. */
+function add(one, other) {
+  const both = Object.entries(other).map(([name, value]) => [name, typeof value === "number" ? (one[name] ?? Number.NaN) + value : value]);
+  return { ...Object.fromEntries(both), control: one.control };
+}
+
+/** A campaign that was tried to its end. */
+const isWhole = ({ round, rounds }) => round === rounds;
 
 /** What was measured, of the rows of this kind. */
 function figures(kind) {

@@ -342,7 +342,7 @@ const CASES: readonly Case[] = [
     faulty: [publishAll(1, 3), trimmed, lostTail, begin(), gap("trimmed", at(0), at(2), 2), message(3), finalAll(1, 3)],
     innocent: [
       [publishAll(1, 3), trimmed, lostTail].flat(),
-      [{ ...begin(), askedAt: 0 }, gap("trimmed", at(0), at(2), 2), message(3), finalAll(1, 3)],
+      [begin("r", at(0), { askedAt: 0 }), gap("trimmed", at(0), at(2), 2), message(3), finalAll(1, 3)],
     ],
   },
   {

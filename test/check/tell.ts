@@ -39,8 +39,8 @@ export function publishAll(from: number, to: number): Told[] {
   return range(from, to).flatMap((n) => [publish(n), stored(n)]);
 }
 
-export function begin(cid = "r", position = at(0)): Told {
-  return { type: "begin", channel: CHANNEL, cid, position };
+export function begin(cid = "r", position = at(0), more: { askedAt?: number } = {}): Told {
+  return { type: "begin", channel: CHANNEL, cid, position, ...more };
 }
 
 export function message(n: number, position = at(n), cid = "r"): Told {

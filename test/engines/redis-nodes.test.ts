@@ -38,6 +38,25 @@ describe("A node", () => {
     expect(await server.ask.ttl(`${place}meta`)).toBeGreaterThan(86_000);
   });
 
+  test("[D7] finds what falls out of a full log once a call, and not after each of its messages", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = redisNodes(server);
+    const { log } = await nodes.open({ prefix, retain: { countMax: 500 } });
+    const append = (from: number) =>
+      log.append(
+        LOBBY,
+        numbers(250).map((n) => text(String(from + n), `k${from + n}`)),
+      );
+    for (const from of [0, 250, 500]) await append(from);
+    const { ask } = server;
+    await ask.config("RESETSTAT");
+    await append(750);
+    const reads = Number(/cmdstat_xrange:calls=(\d+)/.exec(await ask.info("commandstats"))?.[1]);
+    // The stride to the first that is kept is doubled, and then halved
+    expect(reads).toBeLessThan(2 * Math.log2(500) + 4);
+    expect((await everything(log)).entries.map(({ data }) => data)).toEqual(numbers(500).map((n) => String(500 + n)));
+  });
+
   test("[D7] remembers lineageMax epochs, of however many", async () => {
     const { server, prefix } = sharedRedis();
     await using nodes = redisNodes(server);

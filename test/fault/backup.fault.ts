@@ -4,7 +4,8 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync,
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { until } from "../support/until.ts";
-import { BIN, Ground } from "./ground.ts";
+import { BIN } from "./built.ts";
+import { Ground } from "./ground.ts";
 import { judge } from "./judge.ts";
 import { Volume } from "./volume.ts";
 

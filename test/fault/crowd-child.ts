@@ -54,8 +54,17 @@ const clients = new Set<Client>();
 const publishing: Promise<void>[] = [];
 let isQuiet = false;
 
+let lines = "";
+
+/** What is told in one turn goes out as one. */
 function tell(event: HistoryEvent | Said): void {
-  process.stdout.write(`${JSON.stringify(event)}\n`);
+  if (lines === "") queueMicrotask(writeOut);
+  lines += `${JSON.stringify(event)}\n`;
+}
+
+function writeOut(): void {
+  process.stdout.write(lines);
+  lines = "";
 }
 
 /** The machine's monotonic clock: the same for all processes. */

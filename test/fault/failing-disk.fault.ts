@@ -4,9 +4,10 @@ import { createInterface } from "node:readline";
 import { expect, test } from "vitest";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
+import { BUILT } from "./built.ts";
 import { latencies, percentile } from "./figures.ts";
 import { fillUp } from "./full-disk.ts";
-import { BUILT, Ground, PORT, pass } from "./ground.ts";
+import { Ground, PORT, pass } from "./ground.ts";
 import { judge } from "./judge.ts";
 import { Volume } from "./volume.ts";
 

@@ -3,22 +3,19 @@ import { once } from "node:events";
 import { closeSync, mkdirSync, openSync, readdirSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { build } from "esbuild";
-import { afterEach, beforeAll } from "vitest";
+import { afterEach } from "vitest";
 import { readPosition } from "../../src/protocol/position.ts";
 import type { FaultEvent, FinalEvent, GapEvent, HistoryEvent } from "../check/history.ts";
 import { seededRandom } from "../support/clock.ts";
 import { epochOf } from "../support/inbox.ts";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
+import { BIN, BUILT, CACHE } from "./built.ts";
 import type { Crowd, Said } from "./crowd-child.ts";
 import { Ledger } from "./ledger.ts";
 import { SAMPLE, type Sample } from "./sample.ts";
 import type { Serving } from "./server-child.ts";
 
-const ROOT = join(import.meta.dirname, "../..");
-export const BIN = join(ROOT, "bin/throughline.js");
-export const BUILT = join(ROOT, "node_modules/.cache/throughline/fault");
 /** A limited machine takes its time. */
 const PATIENCE_MS = 30_000;
 export const PORT = 4400;
@@ -43,18 +40,6 @@ export interface Gathered {
 }
 
 const grounds = new Set<Ground>();
-
-beforeAll(async () => {
-  await build({
-    entryPoints: ["crowd-child", "server-child", "probe-child", "unsynced-child"].map((name) => join(import.meta.dirname, `${name}.ts`)),
-    outdir: BUILT,
-    outExtension: { ".js": ".mjs" },
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    external: ["lmdb", "ws", "redis", "@nats-io/transport-node"],
-  });
-});
 
 afterEach(() => {
   for (const ground of grounds) ground.close();
@@ -346,7 +331,7 @@ export class Ground {
 
   /** Keeps the history where a person can look at it, and says where. */
   keep(): string {
-    const directory = join(ROOT, "node_modules/.cache/throughline/histories");
+    const directory = join(CACHE, "histories");
     mkdirSync(directory, { recursive: true });
     const path = join(directory, `${this.network}.ndjson`);
     // Not as one text: there may be more than fits into one

@@ -1,7 +1,6 @@
+import type { Faults } from "./campaign.ts";
 import { type Ground, PORT, pass } from "./ground.ts";
 import type { Nodes } from "./nodes.ts";
-
-export type Faults = Record<string, () => Promise<unknown>>;
 
 /** What nodes have their channels in. It has an address for each of them, so that one rule cuts one of them off. */
 export interface Broker {
@@ -85,23 +84,4 @@ export function nodeFaults(ground: Ground, nodes: Nodes, broker: Broker): Faults
       broker.thaw();
     },
   };
-}
-
-/** Each of these so many times, one after the other, in an order of chance; after each everyone is back. */
-export async function suffer(ground: Ground, faults: Faults, times: number): Promise<void> {
-  for (const name of shuffled(Array.from({ length: times }, () => Object.keys(faults)).flat(), ground)) {
-    ground.fault(name, "start");
-    await faults[name]?.();
-    ground.fault(name, "stop");
-    await ground.progress(30);
-    await ground.whole();
-  }
-}
-
-function shuffled<One>(all: One[], ground: Ground): One[] {
-  for (let at = all.length - 1; at > 0; at--) {
-    const other = Math.floor(ground.random.fraction() * (at + 1));
-    [all[at], all[other]] = [all[other]!, all[at]!];
-  }
-  return all;
 }

@@ -3,7 +3,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
-import { BIN, BUILT, type Ground, hasEnded, PORT } from "./ground.ts";
+import { BIN, BUILT } from "./built.ts";
+import { type Ground, hasEnded, PORT } from "./ground.ts";
 import type { BrokerOptions, Serving } from "./server-child.ts";
 
 const HAPROXY = `

@@ -4,7 +4,8 @@ import { createInterface } from "node:readline";
 import { open } from "lmdb";
 import { expect, test } from "vitest";
 import { until } from "../support/until.ts";
-import { BUILT, Ground } from "./ground.ts";
+import { BUILT } from "./built.ts";
+import { Ground } from "./ground.ts";
 import { judge } from "./judge.ts";
 import { Volume } from "./volume.ts";
 

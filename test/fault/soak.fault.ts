@@ -2,12 +2,13 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { until } from "../support/until.ts";
 import { slope } from "./figures.ts";
-import { Ground, PORT, pass } from "./ground.ts";
+import { Ground } from "./ground.ts";
 import { judge } from "./judge.ts";
 import type { Sample } from "./sample.ts";
+import { MORTAL, serverFaults } from "./server-faults.ts";
 import { Volume } from "./volume.ts";
 
-/** `npm run fault:soak -- --minutes 30` */
+/** `npm run soak -- --minutes 30` */
 const MINUTES = Number(process.env["THROUGHLINE_SOAK_MINUTES"] ?? 1);
 /** Servers die in the first part only: of one that lives on it can be seen whether it holds more and more. */
 const DYING_SHARE = 0.25;
@@ -36,7 +37,7 @@ test(`[D2] [D3] [D4] [D7] [D10] for ${MINUTES} min of mixed faults nothing is lo
   ground.fault("retention", "start", { may: ["trimmed"] });
   await ground.gather({ paceMs: 40, naive: 1 });
 
-  const faults = faultsOf(ground, volume, serve);
+  const faults = serverFaults(ground, volume, serve);
   const minutes = () => (performance.now() - ground.startMs) / 60_000;
   const samples: (readonly [minute: number, sample: Sample])[] = [];
   while (minutes() < MINUTES) {
@@ -93,68 +94,6 @@ function leaked(sample: Sample, faults: number): Sample {
 }
 
 const megabytes = (bytes: number) => Math.round(bytes / 1_048_576);
-
-/** After these the server is another process. */
-const MORTAL = new Set(["kill", "power cut", "restart"]);
-
-function faultsOf(ground: Ground, volume: Volume, serve: () => Promise<boolean>): Record<string, () => Promise<unknown>> {
-  const between = (min: number, max: number) => min + ground.random.fraction() * (max - min);
-  return {
-    async kill() {
-      await ground.stop("SIGKILL");
-      await serve();
-    },
-    async restart() {
-      await ground.stop("SIGTERM");
-      await serve();
-    },
-    async "power cut"() {
-      ground.server?.kill("SIGSTOP");
-      const held = volume.copy();
-      await ground.stop("SIGKILL");
-      volume.become(held);
-      await serve();
-    },
-    async cut() {
-      ground.run("ss", "-K", "state", "established", `( sport = :${PORT} )`);
-    },
-    async reset() {
-      ground.filter([`tcp dport ${PORT} numgen random mod 100 < 30 reject with tcp reset`]);
-      await pass(between(100, 1_000));
-      ground.filter([]);
-    },
-    async loss() {
-      ground.filter(["numgen random mod 100 < 10 drop"]);
-      await pass(between(500, 3_000));
-      ground.filter([]);
-    },
-    async silence() {
-      ground.filter([`tcp dport ${PORT} drop`]);
-      await pass(between(500, 3_000));
-      ground.filter([]);
-    },
-    async freeze() {
-      ground.server?.kill("SIGSTOP");
-      await pass(between(200, 2_500));
-      ground.server?.kill("SIGCONT");
-    },
-    async stall() {
-      ground.server?.kill("SIGWINCH");
-      await pass(2_000);
-    },
-    async "full disk"() {
-      const { refused } = ground;
-      volume.fill();
-      await until("publishing is refused", () => ground.refused > refused, 30_000);
-      volume.free();
-    },
-    async visitors() {
-      const visitors = await ground.gather({ publishers: 1, askers: 1, readers: { sse: 3, websocket: 3, "long-poll": 2 } });
-      await ground.progress(30);
-      await ground.dismiss(visitors);
-    },
-  };
-}
 
 function growthOf(samples: readonly (readonly [minute: number, sample: Sample])[]): Growth {
   const [first, last] = [samples[0], samples.at(-1)];

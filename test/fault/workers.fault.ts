@@ -1,43 +1,22 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
-import { childrenOf, type Role } from "../support/children.ts";
+import { test } from "vitest";
+import { childrenOf } from "../support/children.ts";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
 import { isStill } from "./freeze.ts";
 import { fillUp } from "./full-disk.ts";
-import { Ground, pass, type ServeOptions } from "./ground.ts";
+import { Ground } from "./ground.ts";
 import { judge } from "./judge.ts";
-import { type Faults, suffer } from "./node-faults.ts";
 import { Volume } from "./volume.ts";
+import { complete, kill, serve, WORKERS } from "./worker-faults.ts";
 
 /** How often each fault is injected: `THROUGHLINE_WORKER_FAULTS=20` for a night. */
 const TIMES = Number(process.env["THROUGHLINE_WORKER_FAULTS"] ?? 1);
-const WORKERS = 2;
-const WORDS = ["--workers", String(WORKERS)];
 /** Long beside a commit, so that most kills fall into it. */
 const META_PAGE_MS = 20;
 const META_KILLS = 10 * TIMES;
 const POWER_CUTS = 2 * TIMES;
-
-test(`[D1] [D2] [D3] [D4] [D5] [D10] ${WORKERS} workers on one log, each fault of their processes ${TIMES} times: one order, nothing acknowledged lost, nothing twice, nobody told of a gap`, {
-  timeout: 120_000 + TIMES * 120_000,
-}, async () => {
-  const ground = new Ground();
-  await serve(ground);
-  await ground.gather({ naive: 2, publishers: 8, readers: { sse: 4, websocket: 4, "long-poll": 2 } });
-  await ground.progress(50);
-  const faults = workerFaults(ground);
-  await suffer(ground, faults, TIMES);
-  await ground.calm();
-  expect(ground.gaps).toEqual([]);
-  judge(ground, {
-    row: "P8",
-    what: `dev --workers ${WORKERS}, each of these ${TIMES} times: ${Object.keys(faults).join(", ")}.`,
-    kinds: Object.keys(faults).length,
-    gaps: 0,
-  });
-});
 
 test("[D4] the process that writes, killed again and again as it is about to sync for the n-th time, loses nothing that was acknowledged", {
   timeout: 180_000,
@@ -137,68 +116,6 @@ test(`[D4] after each of ${POWER_CUTS} power cuts of ${WORKERS} workers under lo
     what: "The power of dev --workers 2 is cut while messages are published; what the disk held by then is started from.",
   });
 });
-
-async function serve(ground: Ground, options: ServeOptions = {}): Promise<void> {
-  const isServing = await ground.serve({ ...options, words: WORDS });
-  expect(isServing, ground.err.slice(-1_000)).toBe(true);
-}
-
-function workerFaults(ground: Ground): Faults {
-  const between = (min: number, max: number) => min + ground.random.fraction() * (max - min);
-  const any = (role: Role) =>
-    childrenOf(ground.server?.pid ?? 0, role)[role === "owner" ? 0 : Math.floor(ground.random.fraction() * WORKERS)]!;
-  const still = async (role: Role, ms: number) => {
-    const pid = any(role);
-    process.kill(pid, "SIGSTOP");
-    await pass(ms);
-    process.kill(pid, "SIGCONT");
-  };
-  return {
-    "a worker is killed": () => kill(ground, "worker"),
-    "the owner of the log is killed": () => kill(ground, "owner"),
-    async "the supervisor is killed"() {
-      await ground.stop("SIGKILL");
-      await serve(ground);
-    },
-    async "all of them are killed at once"() {
-      const pids = [any("owner"), ...childrenOf(ground.server?.pid ?? 0, "worker")];
-      for (const pid of pids) process.kill(pid, "SIGKILL");
-      await ground.stop("SIGKILL");
-      await serve(ground);
-    },
-    async "all workers are killed"() {
-      for (const pid of childrenOf(ground.server?.pid ?? 0, "worker")) process.kill(pid, "SIGKILL");
-      await complete(ground);
-    },
-    async "a worker is told to end"() {
-      process.kill(any("worker"), "SIGTERM");
-      await complete(ground);
-    },
-    "a worker stands still": () => still("worker", between(200, 2_500)),
-    "the owner of the log stands still": () => still("owner", between(200, 2_500)),
-    async "all of them are told to stop, and started again"() {
-      await ground.stop("SIGTERM");
-      await serve(ground);
-    },
-    async "all clients are cut"() {
-      ground.run("ss", "-K", "state", "established", "( sport = :4400 )");
-    },
-  };
-}
-
-async function kill(ground: Ground, role: Role): Promise<void> {
-  const pids = childrenOf(ground.server?.pid ?? 0, role);
-  const pid = pids[Math.floor(ground.random.fraction() * pids.length)];
-  if (pid !== undefined) process.kill(pid, "SIGKILL");
-  await until("it is gone", () => !childrenOf(ground.server?.pid ?? 0, role).includes(pid ?? 0));
-  await complete(ground);
-}
-
-/** Every process is there again. */
-async function complete(ground: Ground): Promise<void> {
-  const count = (role: Role) => childrenOf(ground.server?.pid ?? 0, role).length;
-  await until("all processes are there", () => count("owner") === 1 && count("worker") === WORKERS, 30_000);
-}
 
 /** Waits until the owner has been another one so many times. */
 async function kills(ground: Ground, count: number): Promise<void> {

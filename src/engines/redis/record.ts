@@ -18,7 +18,7 @@ export function draftWords(draft: Draft, tag: string): (string | Buffer)[] {
   const isWide = typeof data === "string" && !isWellFormed(data);
   const letter = isWide ? LETTERS[kind].toUpperCase() : LETTERS[kind];
   const bytes = typeof data === "string" ? (isWide ? Buffer.from(data, "utf16le") : data) : bufferOf(data);
-  return [tag, `${size} ${letter}${event}`, bytes, key === undefined ? "" : `${print} ${digestOf(key)}`];
+  return [tag, `${size} ${letter}${event}`, bytes, key === undefined ? "" : `${digestOf(key)} ${print}`];
 }
 
 /** What the append script answered, draft by draft. */

@@ -73,7 +73,7 @@ end
 
 /**
  * ARGV: now, countMax, bytesMax, ageMax, keysMax, keyAgeMin, lineageMax (times in ms), 8 letters for an epoch, the offset and the epoch that the
- * followers of the asker know, the asker, how to publish and where, whether a write must be made, then four of each draft: tag, `size kind+event`, data, and `print key` or nothing.
+ * followers of the asker know, the asker, how to publish and where, whether a write must be made, then four of each draft: tag, `size kind+event`, data, and `key print` or nothing.
  *
  * Answers: epoch, the start of its era, at, the answers (an offset; or a text: `d offset tag epoch`, `c`, `f`), and the entries between what the followers know and these.
  */
@@ -185,11 +185,8 @@ if isOld then trim() end
 local answers, at, atText, storedFrom = {}, now, nil, nil
 for base = 15, #ARGV, 4 do
   local tag, label, keyed = ARGV[base], ARGV[base + 1], ARGV[base + 3]
-  local answer, print, key = false, nil, nil
-  if keyed ~= '' then
-    print, key = string.match(keyed, '^(%S*) (.*)$')
-    answer = answerFromKey(key, print)
-  end
+  local key, print = string.match(keyed, '^(%S+) (.*)$')
+  local answer = key and answerFromKey(key, print)
   if not answer then
     if not storedFrom then
       begin()

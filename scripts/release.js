@@ -1,0 +1,52 @@
+// The fault matrix at the size of a release: each fault of one server, of its workers, and of two nodes on Redis and on NATS a hundred times, under load.
+// `npm run fault:release`, an hour or two on two cores; `-- --times 10` for a tenth of it, `-- --only redis` for one of them, `-- --at-once 1` for a small machine.
+// THROUGHLINE_EVIDENCE names a directory for what came of it.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import "./root.js";
+
+const CAMPAIGNS = ["redis", "nats", "workers", "server"];
+
+const { values } = parseArgs({
+  options: {
+    times: { type: "string", default: "100" },
+    progress: { type: "string", default: "950" },
+    only: { type: "string" },
+    "at-once": { type: "string", default: "2" },
+  },
+});
+const asked = values.only === undefined ? CAMPAIGNS : CAMPAIGNS.filter((name) => name === values.only);
+const atOnce = Number(values["at-once"]);
+if (asked.length === 0 || !(Number(values.times) >= 1) || !(atOnce >= 1)) {
+  console.error(
+    `Say how often, which and how many at once: npm run fault:release -- --times 100 --only ${CAMPAIGNS.join("|")} --at-once 2`,
+  );
+  process.exit(2);
+}
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
+const env = {
+  ...process.env,
+  THROUGHLINE_CAMPAIGN_TIMES: values.times,
+  THROUGHLINE_CAMPAIGN_PROGRESS: values.progress,
+  THROUGHLINE_CAMPAIGN_PUBLISHERS: "24",
+};
+
+async function run(name) {
+  const words = ["run", "--config", "test/fault/vitest.config.ts", `test/fault/campaign-${name}.fault.ts`];
+  const child = spawn(process.execPath, [vitest, ...words], { cwd: root, stdio: "inherit", env });
+  const [status] = await once(child, "exit");
+  if (status !== 0) process.exitCode = 1;
+}
+
+const waiting = [...asked];
+await Promise.all(
+  Array.from({ length: atOnce }, async () => {
+    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) await run(name);
+  }),
+);

@@ -1,0 +1,81 @@
+import type { Crowd } from "./crowd-child.ts";
+import type { Ground } from "./ground.ts";
+
+/** What can befall, by what it is called. */
+export type Faults = Record<string, () => Promise<unknown>>;
+
+/** How often each fault is injected: `THROUGHLINE_CAMPAIGN_TIMES=100` for a release. */
+const TIMES = Number(process.env["THROUGHLINE_CAMPAIGN_TIMES"] ?? 1);
+/** Instead of it: any of them, for so long. */
+const MINUTES = Number(process.env["THROUGHLINE_CAMPAIGN_MINUTES"] ?? 0);
+/** So many publishes more are acknowledged after each. */
+const PROGRESS = Number(process.env["THROUGHLINE_CAMPAIGN_PROGRESS"] ?? 30);
+const PUBLISHERS = Number(process.env["THROUGHLINE_CAMPAIGN_PUBLISHERS"] ?? 8);
+/** Of more than this a history takes gigabytes while it is judged. */
+const ROUND_TIMES_MAX = 10;
+const ROUND_MINUTES_MAX = 10;
+const KILLED = /^(?!the proxy).* killed/;
+
+/** So many channels, and so little in each message, that a round does not come to what retention trims: that would count as lost. */
+export const CAMPAIGN_CROWD: Partial<Crowd> = {
+  channels: ["orders", "chat/lobby", "prices/eu", "alerts", "jobs", "scores", "devices/7", "feed"],
+  largeBytes: 500,
+  naive: 2,
+  publishers: PUBLISHERS,
+  readers: { sse: 2, websocket: 2, "long-poll": 1 },
+};
+
+/** A part of a campaign, on a ground of its own and judged by itself. */
+export interface Round {
+  readonly round: number;
+  readonly rounds: number;
+  /** Of each fault, or of all of them. */
+  readonly count: number;
+  /** `20 times` or `30 min`, and which round of how many it is. */
+  readonly length: string;
+}
+
+/** The parts of the campaign that was asked for. */
+export function roundsOf(): Round[] {
+  const [all, most] = MINUTES > 0 ? [MINUTES, ROUND_MINUTES_MAX] : [TIMES, ROUND_TIMES_MAX];
+  const rounds = Math.ceil(all / most);
+  return Array.from({ length: rounds }, (_, index) => {
+    const count = Math.min(most, all - index * most);
+    const length = MINUTES > 0 ? `${count} min` : count === 1 ? "once" : `${count} times`;
+    return { round: index + 1, rounds, count, length: rounds > 1 ? `${length}, ${index + 1} of ${rounds}` : length };
+  });
+}
+
+/** Milliseconds that a round may take. */
+export function patienceMs({ count }: Round): number {
+  return 180_000 + count * (MINUTES > 0 ? 120_000 : 400_000);
+}
+
+/** Each of the faults as often as the round says, one after the other, in an order of chance; after each everyone is back. Returns what is to be written down. */
+export async function suffer(ground: Ground, faults: Faults, { round, rounds, count }: Round): Promise<Record<string, number>> {
+  const names = Object.keys(faults);
+  const injected: string[] = [];
+  for (const name of MINUTES > 0 ? anyFor(count, names, ground) : shuffled(Array.from({ length: count }, () => names).flat(), ground)) {
+    ground.fault(name, "start");
+    await faults[name]?.();
+    ground.fault(name, "stop");
+    injected.push(name);
+    await ground.progress(PROGRESS);
+    await ground.whole();
+  }
+  const sigkills = injected.filter((name) => KILLED.test(name)).length;
+  return { kinds: new Set(injected).size, sigkills, powerCuts: injected.filter((name) => name === "a power cut").length, round, rounds };
+}
+
+function* anyFor(minutes: number, names: readonly string[], ground: Ground): Generator<string> {
+  const endMs = performance.now() + minutes * 60_000;
+  while (performance.now() < endMs) yield names[Math.floor(ground.random.fraction() * names.length)]!;
+}
+
+function shuffled<One>(all: One[], ground: Ground): One[] {
+  for (let at = all.length - 1; at > 0; at--) {
+    const other = Math.floor(ground.random.fraction() * (at + 1));
+    [all[at], all[other]] = [all[other]!, all[at]!];
+  }
+  return all;
+}
