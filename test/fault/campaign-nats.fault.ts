@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { CAMPAIGN_CROWD, patienceMs, roundsOf, suffer } from "./campaign.ts";
+import { gather, patienceMs, roundsOf, suffer } from "./campaign.ts";
 import { Ground } from "./ground.ts";
 import { judge } from "./judge.ts";
 import { NatsBroker } from "./nats-broker.ts";
@@ -17,8 +17,7 @@ for (const round of roundsOf()) {
     await broker.start();
     const nodes = new Nodes(ground, NODES, NatsBroker.urlOf);
     await nodes.begin();
-    await ground.gather(CAMPAIGN_CROWD);
-    await ground.progress(50);
+    await gather(ground);
     const faults = nodeFaults(ground, nodes, broker);
     const figures = await suffer(ground, faults, round);
     await ground.calm();

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { until } from "../support/until.ts";
-import { CAMPAIGN_CROWD, type Faults, patienceMs, roundsOf, suffer } from "./campaign.ts";
+import { type Faults, gather, patienceMs, roundsOf, suffer } from "./campaign.ts";
 import { Ground, pass } from "./ground.ts";
 import { judge } from "./judge.ts";
 import { nodeFaults } from "./node-faults.ts";
@@ -18,8 +18,7 @@ for (const round of roundsOf()) {
     await broker.start();
     const nodes = new Nodes(ground, NODES, RedisBroker.urlOf);
     await nodes.begin();
-    await ground.gather(CAMPAIGN_CROWD);
-    await ground.progress(50);
+    await gather(ground);
     const faults = { ...nodeFaults(ground, nodes, broker), ...redisFaults(ground, broker) };
     const figures = await suffer(ground, faults, round);
     await ground.calm();

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { CAMPAIGN_CROWD, patienceMs, roundsOf, suffer } from "./campaign.ts";
+import { gather, patienceMs, roundsOf, suffer } from "./campaign.ts";
 import { Ground } from "./ground.ts";
 import { judge } from "./judge.ts";
 import { serverFaults } from "./server-faults.ts";
@@ -17,8 +17,7 @@ for (const round of roundsOf()) {
     ground.data = join(volume.path, "data");
     const serve = () => ground.serve();
     await serve();
-    await ground.gather(CAMPAIGN_CROWD);
-    await ground.progress(50);
+    await gather(ground);
     const faults = serverFaults(ground, volume, serve);
     const figures = await suffer(ground, faults, round);
     await ground.calm();

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { CAMPAIGN_CROWD, patienceMs, roundsOf, suffer } from "./campaign.ts";
+import { gather, patienceMs, roundsOf, suffer } from "./campaign.ts";
 import { Ground } from "./ground.ts";
 import { judge } from "./judge.ts";
 import { serve, WORKERS, workerFaults } from "./worker-faults.ts";
@@ -10,8 +10,7 @@ for (const round of roundsOf()) {
   }, async () => {
     const ground = new Ground();
     await serve(ground);
-    await ground.gather(CAMPAIGN_CROWD);
-    await ground.progress(50);
+    await gather(ground);
     const faults = workerFaults(ground);
     const figures = await suffer(ground, faults, round);
     await ground.calm();

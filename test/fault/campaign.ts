@@ -17,13 +17,15 @@ const ROUND_MINUTES_MAX = 10;
 const KILLED = /^(?!the proxy).* killed/;
 
 /** So many channels, and so little in each message, that a round does not come to what retention trims: that would count as lost. */
-export const CAMPAIGN_CROWD: Partial<Crowd> = {
+const CROWD: Partial<Crowd> = {
   channels: ["orders", "chat/lobby", "prices/eu", "alerts", "jobs", "scores", "devices/7", "feed"],
   largeBytes: 500,
   naive: 2,
   publishers: PUBLISHERS,
-  readers: { sse: 2, websocket: 2, "long-poll": 1 },
+  readers: { sse: 3, websocket: 2 },
 };
+/** Of one channel: under load a poll brings one message, and costs as much as fifty. */
+const POLLING: Partial<Crowd> = { channels: ["orders"], publishers: 0, askers: 0, readers: { "long-poll": 1 } };
 
 /** A part of a campaign, on a ground of its own and judged by itself. */
 export interface Round {
@@ -49,6 +51,13 @@ export function roundsOf(): Round[] {
 /** Milliseconds that a round may take. */
 export function patienceMs({ count }: Round): number {
   return 180_000 + count * (MINUTES > 0 ? 120_000 : 400_000);
+}
+
+/** Lets in those who publish and read while it goes on. */
+export async function gather(ground: Ground): Promise<void> {
+  await ground.gather(CROWD);
+  await ground.gather(POLLING);
+  await ground.progress(50);
 }
 
 /** Each of the faults as often as the round says, one after the other, in an order of chance; after each everyone is back. Returns what is to be written down. */

@@ -24,7 +24,8 @@ test(`[D1] [D2] [D3] [D4] [D5] [D10] a server killed ${KILLS} times under load l
   }
   await ground.calm();
   expect(ground.acked).toBeGreaterThan(KILLS * 30);
-  judge(ground, { row: "P1", what: "The server is killed (SIGKILL) while messages are published and read; nothing acknowledged is lost." });
+  const what = "The server is killed (SIGKILL) while messages are published and read; nothing acknowledged is lost.";
+  judge(ground, { row: "P1", what, kinds: 1, sigkills: KILLS, powerCuts: 0, gaps: ground.gaps.length });
 });
 
 test(`[D4] killed as it is about to sync, at one in ${FSYNC_STEP} of the first 100 syncs, it loses nothing that it acknowledged`, {
