@@ -34,7 +34,7 @@ const env = {
   ...process.env,
   THROUGHLINE_CAMPAIGN_TIMES: values.times,
   THROUGHLINE_CAMPAIGN_PROGRESS: values.progress,
-  THROUGHLINE_CAMPAIGN_PUBLISHERS: "24",
+  THROUGHLINE_CAMPAIGN_BATCHERS: "4",
 };
 
 async function run(name) {

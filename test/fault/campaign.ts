@@ -10,7 +10,8 @@ const TIMES = Number(process.env["THROUGHLINE_CAMPAIGN_TIMES"] ?? 1);
 const MINUTES = Number(process.env["THROUGHLINE_CAMPAIGN_MINUTES"] ?? 0);
 /** So many publishes more are acknowledged after each. */
 const PROGRESS = Number(process.env["THROUGHLINE_CAMPAIGN_PROGRESS"] ?? 30);
-const PUBLISHERS = Number(process.env["THROUGHLINE_CAMPAIGN_PUBLISHERS"] ?? 8);
+/** Clients that publish twenty at once. */
+const BATCHERS = Number(process.env["THROUGHLINE_CAMPAIGN_BATCHERS"] ?? 1);
 /** Of more than this a history takes gigabytes while it is judged. */
 const ROUND_TIMES_MAX = 10;
 const ROUND_MINUTES_MAX = 10;
@@ -21,7 +22,8 @@ const CROWD: Partial<Crowd> = {
   channels: ["orders", "chat/lobby", "prices/eu", "alerts", "jobs", "scores", "devices/7", "feed"],
   largeBytes: 500,
   naive: 2,
-  publishers: PUBLISHERS,
+  publishers: 8,
+  batchers: BATCHERS,
   readers: { sse: 3, websocket: 2 },
 };
 /** Of one channel: under load a poll brings one message, and costs as much as fifty. */

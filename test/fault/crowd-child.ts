@@ -1,6 +1,6 @@
 import { createInterface } from "node:readline";
 import { createParser } from "eventsource-parser";
-import { type Channel, type Client, connect, type Page, ThroughlineError, type Transport } from "../../src/client.ts";
+import { type Channel, type Client, connect, type Page, type Transport } from "../../src/client.ts";
 import { formatPosition, ORIGIN, readPosition } from "../../src/protocol/position.ts";
 import { type BeginEvent, type HistoryEvent, hashOf, type MessageEvent } from "../check/history.ts";
 import { until } from "../support/until.ts";
@@ -18,6 +18,8 @@ export interface Crowd {
   readonly publishers: number;
   /** Those that POST, take the first answer, whatever it is, and go on to the next message. */
   readonly askers: number;
+  /** Those that do the same with many messages in one POST. */
+  readonly batchers: number;
   /** Milliseconds between two messages of one publisher, at most. */
   readonly paceMs: number;
   /** Bytes of every eighth message. */
@@ -42,6 +44,8 @@ const FINAL_PATIENCE_MS = 60_000;
 const ANSWER_MS = 15_000;
 /** So that an asker does not hammer a server that is not there. */
 const AFTER_FAILURE_MS = 50;
+/** Messages in one POST of a batcher. */
+const BATCH_COUNT = 20;
 const PAGE_TRIES = 20;
 /** So long what happened is gathered before it is told, with the time at which it did. */
 const TELL_MS = 5;
@@ -136,35 +140,59 @@ function contentOf(pid: string, seq: number): unknown {
   return { pid, seq, pad: "x".repeat(seq % 8 === 0 ? crowd.largeBytes : 20) };
 }
 
-/** One after the other, until it is quiet. */
-async function publish(pid: string, send: (channel: string, data: unknown, key: string) => Promise<object>): Promise<void> {
-  for (let seq = 1; !isQuiet; seq++) {
-    const channel = channels[seq % channels.length] as string;
-    const data = contentOf(pid, seq);
-    const key = `${pid}-${seq}`;
-    tell({ type: "publish", t: t(), channel, pid, seq, key, hash: hashOf(data) });
-    try {
-      tell({ type: "stored", ...(await send(channel, data, key)), t: t(), channel, pid, seq });
-    } catch (error) {
-      const { code } = error as ThroughlineError;
-      const type = code === undefined || code === "unknown" || code === "timeout" || code === "disconnected" ? "unknown" : "refused";
-      tell({ type, t: t(), channel, pid, seq, code: code ?? String(error) });
-      await new Promise((resolve) => setTimeout(resolve, AFTER_FAILURE_MS));
-    }
+interface Publish {
+  readonly channel: string;
+  readonly data: unknown;
+  readonly key: string;
+}
+
+/** What became of it: where it is stored, or the code of an error. */
+type Answer = { readonly position: string } | { readonly error: { readonly code?: string } };
+
+/** One after the other, or so many at once, until it is quiet. */
+async function publish(pid: string, send: (all: readonly Publish[]) => Promise<readonly Answer[]>, count = 1): Promise<void> {
+  for (let from = 1; !isQuiet; from += count) {
+    const all = Array.from({ length: count }, (_, index) => publishOf(pid, from + index));
+    for (const [index, { channel, data, key }] of all.entries())
+      tell({ type: "publish", t: t(), channel, pid, seq: from + index, key, hash: hashOf(data) });
+    const answers = await send(all).catch((error: { code?: string }) => all.map(() => ({ error })));
+    for (const [index, answer] of answers.entries()) hear(answer, { channel: all[index]!.channel, pid, seq: from + index });
+    if (answers.some((answer) => "error" in answer)) await new Promise((resolve) => setTimeout(resolve, AFTER_FAILURE_MS));
     await new Promise((resolve) => setTimeout(resolve, Math.random() * crowd.paceMs));
   }
 }
 
-async function ask(channel: string, data: unknown, key: string): Promise<object> {
-  const answer = await fetch(`${url}/channels/${channel}`, {
+function publishOf(pid: string, seq: number): Publish {
+  return { channel: channels[seq % channels.length] as string, data: contentOf(pid, seq), key: `${pid}-${seq}` };
+}
+
+function hear(answer: Answer, of: { readonly channel: string; readonly pid: string; readonly seq: number }): void {
+  if ("error" in answer) {
+    const { code } = answer.error;
+    const type = code === undefined || code === "unknown" || code === "timeout" || code === "disconnected" ? "unknown" : "refused";
+    tell({ type, t: t(), ...of, code: code ?? String(answer.error) });
+  } else tell({ type: "stored", ...answer, t: t(), ...of });
+}
+
+async function ask([one]: readonly Publish[]): Promise<readonly Answer[]> {
+  const { channel, data, key } = one as Publish;
+  return [await post<Answer>(`/channels/${channel}`, data, { "Idempotency-Key": key })];
+}
+
+/** An answer for each, or one error for all. */
+async function askTogether(all: readonly Publish[]): Promise<readonly Answer[]> {
+  const said = await post<readonly Answer[] | { readonly error: { readonly code: string } }>("/publish", all);
+  return Array.isArray(said) ? said : all.map(() => said as Answer);
+}
+
+async function post<Said>(path: string, body: unknown, headers: Readonly<Record<string, string>> = {}): Promise<Said> {
+  const answer = await fetch(url + path, {
     method: "POST",
-    headers: { "Content-Type": "application/json", "Idempotency-Key": key },
-    body: JSON.stringify(data),
+    headers: { "Content-Type": "application/json", ...headers },
+    body: JSON.stringify(body),
     signal: AbortSignal.timeout(ANSWER_MS),
   });
-  const said = (await answer.json()) as { error?: { code: never; message: string } };
-  if (said.error !== undefined) throw new ThroughlineError(said.error.code, said.error.message);
-  return said;
+  return (await answer.json()) as Said;
 }
 
 /** The whole log of each channel, read anew over each way. */
@@ -220,9 +248,14 @@ for (const transport of TRANSPORTS) {
 for (let count = 1; count <= (crowd.naive ?? 0); count++) void readNaively(`${name}-naive-${count}`, count * NAIVE_AWAY_MS);
 for (let count = 1; count <= crowd.publishers; count++) {
   const client = open(count % 2 === 0 ? "sse" : "websocket");
-  publishing.push(publish(`${name}-publisher-${count}`, (channel, data, key) => client.channel(channel).publish("message", data, { key })));
+  const publishOne = async ([one]: readonly Publish[]) => {
+    const { channel, data, key } = one as Publish;
+    return [await client.channel(channel).publish("message", data, { key })];
+  };
+  publishing.push(publish(`${name}-publisher-${count}`, publishOne));
 }
 for (let count = 1; count <= crowd.askers; count++) publishing.push(publish(`${name}-asker-${count}`, ask));
+for (let count = 1; count <= crowd.batchers; count++) publishing.push(publish(`${name}-batcher-${count}`, askTogether, BATCH_COUNT));
 tell({ type: "said", word: "ready" });
 
 const commands: Record<string, () => Promise<unknown>> = {

@@ -215,6 +215,7 @@ export class Ground {
       readers: { sse: 2, websocket: 2, "long-poll": 1 },
       publishers: 4,
       askers: 2,
+      batchers: 0,
       paceMs: 10,
       largeBytes: 2_000,
       ...wishes,

@@ -30,7 +30,7 @@ export interface WriterContext {
 
 /**
  * The way in of each channel: one call of the script at a time, which takes along all that came during the one before. So the order of the calls is the order of
- * the log; and three times as many messages go through one Redis as with a call for each, at the same median where there are few (measured: 200 bytes a message,
+ * the log; and four times as many messages go through one Redis as with a call for each, at the same median where there are few (measured: 200 bytes a message,
  * 500 in flight, and 500 a second).
  */
 export class Writer extends BrokerWriter {
