@@ -3,17 +3,24 @@ import type { Entry } from "../../src/protocol/entry.ts";
 import { formatPosition } from "../../src/protocol/position.ts";
 import { hashOf } from "../check/history.ts";
 
+/** Who knows what ever stood where, and may not have told. */
+export interface Witness {
+  /** The hash of what stood at a position. */
+  hashAt(channel: string, position: string): string | undefined;
+  /** Whether the one was stored right after the other. */
+  isPair(channel: string, before: string, position: string): boolean;
+}
+
 /** Everything that a store ever told of: an array for the present log of a channel, and a map for all that ever stood at a position. */
 export class Oracle {
   readonly logs = new Map<string, string[]>();
   readonly #hashes = new Map<string, string>();
   /** What ever stood right before what, in some log. */
   readonly #pairs = new Set<string>();
-  readonly #truth: ((channel: string, position: string) => string | undefined) | null;
+  readonly #witness: Witness | null;
 
-  /** `truth`: who else knows what ever stood where, and may not have told. */
-  constructor(truth: ((channel: string, position: string) => string | undefined) | null) {
-    this.#truth = truth;
+  constructor(witness: Witness | null) {
+    this.#witness = witness;
   }
 
   /** Returns the hashes of what is new. */
@@ -45,9 +52,9 @@ export class Oracle {
     );
   }
 
-  /** Whether a log had the one right before the other, once. */
+  /** Whether a log had the one right before the other, once. Of a log that is rewritten while it is told of, only a witness knows. */
   isPair(channel: string, before: string, position: string): boolean {
-    return this.#pairs.has(pairOf(channel, before, position));
+    return this.#witness?.isPair(channel, before, position) ?? this.#pairs.has(pairOf(channel, before, position));
   }
 
   holdsOther(channel: string, position: string, hash: string): boolean {
@@ -56,7 +63,7 @@ export class Oracle {
 
   /** What is wrong with this content at this place; null if nothing is. */
   faultOf(channel: string, position: string, hash: string): string | null {
-    const known = this.#hashes.get(`${channel} ${position}`) ?? this.#truth?.(channel, position);
+    const known = this.#hashes.get(`${channel} ${position}`) ?? this.#witness?.hashAt(channel, position);
     if (known === undefined) return "was never stored there";
     return known === hash ? null : "is not what was stored there";
   }

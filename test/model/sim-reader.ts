@@ -164,8 +164,8 @@ export class Reader {
     for (;;) {
       const own = this.#own();
       const leading = own.findLast((gap) => this.#leads(gap, next));
-      // It goes on from where it stands, as some log did, and not from where the gap leads: that was another's who stood there too
-      if (leading === undefined && this.#world.oracle.isPair(this.channel, this.position ?? "", message)) return;
+      // It goes on from where it stands, as some log did, and not from where the gap leads: that was another's, who stood there too or came there before
+      if (leading?.isShared !== false && this.#goesOnWith(message)) return;
       const gap = leading ?? own.at(-1);
       const isPassed =
         offsetOf(this.position ?? "") === next - 1 &&
@@ -173,6 +173,11 @@ export class Reader {
       if (gap === undefined || isPassed) return;
       this.#skip(gap);
     }
+  }
+
+  /** Whether some log had this message right after the one where it stands. */
+  #goesOnWith(message: string): boolean {
+    return this.position !== null && this.#world.oracle.isPair(this.channel, this.position, message);
   }
 
   /** Whether it leads to right before this offset, by itself or with what was told after it. */

@@ -88,7 +88,12 @@ export class World {
       },
     });
     const { scripted } = this.store;
-    this.oracle = new Oracle(scripted && ((channel, position) => hashOfData(scripted.of(channel).truth.dataAt(parsePosition(position)))));
+    this.oracle = new Oracle(
+      scripted && {
+        hashAt: (channel, position) => hashOfData(scripted.of(channel).truth.dataAt(parsePosition(position))),
+        isPair: (channel, before, position) => scripted.of(channel).truth.isPair(parsePosition(before), parsePosition(position)),
+      },
+    );
     this.nodes = Array.from(
       { length: nodes },
       (_, index) =>

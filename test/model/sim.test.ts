@@ -37,6 +37,7 @@ const PLOTS = [
   ],
   ...["sse", "websocket", "long-poll", "eventsource", "a duplicate", "an unknown outcome"],
   ...["a kept id", "a channel read anew", "a write swallowed", "clock set", "an answer", "a request that failed"],
+  "a rewrite ahead of a line",
 ];
 
 const SEEDS = Number(process.env["SEEDS"] ?? 300);

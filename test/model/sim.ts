@@ -3,6 +3,7 @@ import { check } from "../check/checker.ts";
 import type { HistoryEvent } from "../check/history.ts";
 import { ACTS } from "./sim-acts.ts";
 import { calmDown, leave } from "./sim-calm.ts";
+import { rarely } from "./sim-rare-acts.ts";
 import { World } from "./sim-world.ts";
 
 /** What one story came to. */
@@ -25,6 +26,7 @@ export interface Counts {
 export async function play(seed: number): Promise<Outcome> {
   const world = new World(seed);
   const { chance } = world;
+  const rare = world.chanceOf("rare acts");
   const acts: Record<string, number> = {};
   const choices = Object.entries(ACTS).map(([name, [weight, act]]) => [weight, { name, act }] as const);
   const stray = (error: unknown): void => world.fail(`a rejection to nobody: ${String((error as Error)?.stack ?? error)}`);
@@ -35,6 +37,7 @@ export async function play(seed: number): Promise<Outcome> {
     for (let first = 1 + chance.dice(3); first > 0; first--) ACTS["connect"]![1](world);
     const length = 30 + chance.dice(50);
     for (let step = 0; step < length && world.fails.length === 0; step++) {
+      rarely(world, rare);
       const { name, act } = chance.weighted(choices);
       if (act(world) === false) continue;
       acts[name] = (acts[name] ?? 0) + 1;

@@ -82,6 +82,12 @@ export class Truth {
     return stored?.entry.offset === offset ? (stored.entry.data as string) : undefined;
   }
 
+  /** Whether the second was stored right after the first, of which a tag is known. */
+  isPair(before: Position, { offset, tag }: Position): boolean {
+    const stored = this.#stored.get(tag);
+    return before.tag !== NO_TAG && stored?.entry.offset === offset && stored.before === before.tag;
+  }
+
   wasLost({ tag }: Position): boolean {
     return this.#stored.get(tag)?.lost ?? false;
   }
