@@ -1,9 +1,10 @@
 import { expectSame, expectTrue } from "./expect.ts";
 import { CHANNEL, draft, drafts, EVERYTHING, headOf, positionOf, type Tell } from "./log-story.ts";
+import type { LogPowers } from "./log-subject.ts";
 
 /** What an engine that keeps things keeps. */
-export function restartConformance(tell: Tell): void {
-  tell("[D4] after a restart every message is there, under the same epoch", async ({ append, read, reopen }) => {
+export function restartConformance(tell: Tell, { keepsEpoch = true }: LogPowers): void {
+  tell("[D4] after a restart every message is there, and the next one follows the last", async ({ append, read, reopen }) => {
     await append(
       ...drafts(50),
       draft(new Uint8Array([1, 2, 3])),
@@ -14,8 +15,22 @@ export function restartConformance(tell: Tell): void {
     await reopen();
     expectSame(await read(), before, "the page");
     await append(draft("after"));
-    expectSame([headOf(await read()).top, headOf(await read()).lineage], [54, headOf(before).lineage], "top and lineage");
+    const { top, lineage } = headOf(await read());
+    expectSame(top, 54, "the top");
+    const eras = headOf(before).lineage;
+    expectSame(lineage.slice(0, eras.length), eras, "the epochs from before");
+    for (const { start } of lineage.slice(eras.length)) expectSame(start, 54, "where an epoch begins after the restart");
   });
+
+  if (keepsEpoch) {
+    tell("after a restart a log goes on under the same epoch", async ({ append, read, reopen }) => {
+      const [before] = await append(draft("before"));
+      await reopen();
+      const [after] = await append(draft("after"));
+      expectSame(positionOf(after).slice(0, 20), positionOf(before).slice(0, 20), "the epoch");
+      expectSame(headOf(await read()).lineage.length, 1, "the number of epochs");
+    });
+  }
 
   tell(
     "[D5] after a restart keys are known, also those of trimmed messages, and expire as they would have",

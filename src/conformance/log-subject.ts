@@ -22,5 +22,7 @@ export interface LogSubject {
 export interface LogPowers {
   /** What was stored is there after a close and an open. */
   readonly reopen: boolean;
+  /** The log then goes on under its epoch. False: where it is not certain that it has all of its end, the next append begins another. Default: true. */
+  readonly keepsEpoch?: boolean;
   readonly remove: boolean;
 }

@@ -34,5 +34,5 @@ export function logConformance(options: LogConformanceOptions): void {
   retentionConformance(tell);
   keysConformance(tell);
   followConformance(tell, powers);
-  if (powers.reopen) restartConformance(tell);
+  if (powers.reopen) restartConformance(tell, powers);
 }

@@ -35,7 +35,7 @@ const PAGE =
 
 export async function openSite(browser: Browser, options: SiteOptions = {}): Promise<Site> {
   const { on = "memory", ...rest } = options;
-  const storage = ENGINES.find(({ name }) => name === on)!.create();
+  const storage = await ENGINES.find(({ name }) => name === on)!.create();
   const script = await bundle();
   const sockets = new Set<Duplex>();
   const tabs: Tab[] = [];

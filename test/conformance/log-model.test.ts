@@ -11,6 +11,8 @@ import { nats } from "../../src/nats.ts";
 import { redis } from "../../src/redis.ts";
 import { handClock, seededRandom } from "../support/clock.ts";
 import { sharedNats, stopSharedNats } from "../support/nats-server.ts";
+import { sharedCluster, stopSharedCluster } from "../support/redis-cluster.ts";
+import { borrowRedisPair, stopRedisPairs, takingOver } from "../support/redis-pair.ts";
 import { LIBRARIES, SYNCED, sharedRedis, stopSharedRedis } from "../support/redis-server.ts";
 import { workerWithOwner } from "../support/worker-log.ts";
 import { LogModel } from "./log-model.ts";
@@ -46,59 +48,84 @@ const command = fc.oneof(
 );
 
 afterAll(stopSharedRedis);
+afterAll(stopSharedCluster);
+afterAll(stopRedisPairs);
 afterAll(stopSharedNats);
 
-test.each([
-  { name: "memory", runs: 400, make: () => ({ log: () => memory(), reopens: false, dispose: () => {} }) },
+/** Storage of its own for one run. */
+interface Subject {
+  log(): Log;
+  dispose(): void;
+}
+
+interface Kind {
+  readonly name: string;
+  readonly runs: number;
+  /** What was stored is there after a close and an open. */
+  readonly reopens: boolean;
+  readonly isBroker: boolean;
+  make(): Subject | Promise<Subject>;
+}
+
+function onDisk(log: (directory: string) => Log): Subject {
+  const directory = mkdtempSync(join(tmpdir(), "throughline-model-"));
+  return { log: () => log(directory), dispose: () => rmSync(directory, { recursive: true }) };
+}
+
+const KEPT = { reopens: true, isBroker: false } as const;
+const BROKER = { reopens: true, isBroker: true } as const;
+
+const KINDS: readonly Kind[] = [
+  { name: "memory", runs: 400, reopens: false, isBroker: false, make: () => ({ log: () => memory(), dispose: () => {} }) },
+  { name: "disk", runs: 40, ...KEPT, make: () => onDisk(disk) },
+  { name: "a worker of disk", runs: 20, ...KEPT, make: () => onDisk(workerWithOwner) },
   {
-    name: "disk",
-    runs: 40,
-    make() {
-      const directory = mkdtempSync(join(tmpdir(), "throughline-model-"));
-      return { log: () => disk(directory), reopens: true, dispose: () => rmSync(directory, { recursive: true }) };
-    },
-  },
-  {
-    name: "a worker of disk",
-    runs: 20,
-    make() {
-      const directory = mkdtempSync(join(tmpdir(), "throughline-model-"));
-      return { log: () => workerWithOwner(directory), reopens: true, dispose: () => rmSync(directory, { recursive: true }) };
-    },
-  },
-  {
-    name: "redis",
-    runs: 40,
+    ...{ name: "redis", runs: 40, ...BROKER },
     make() {
       const { server, prefix } = sharedRedis(SYNCED);
-      return { log: () => redis(LIBRARIES[1]!.client(server), { prefix }), reopens: true, dispose: () => {} };
+      return { log: () => redis(LIBRARIES[1]!.client(server), { prefix }), dispose: () => {} };
     },
   },
   {
-    name: "nats",
-    runs: 40,
-    make() {
-      const { server, prefix } = sharedNats();
-      return { log: () => nats(server.connect, { prefix, streams: 1 }), reopens: true, dispose: () => {} };
+    ...{ name: "a redis whose replica takes over at each opening", runs: 20, ...BROKER },
+    async make() {
+      const { pair, prefix, giveBack } = await borrowRedisPair();
+      return { log: takingOver(pair, LIBRARIES[1]!, prefix), dispose: giveBack };
     },
   },
-])("[D1] [D2] [D5] $name answers as an array and a map would, whatever is done to it", async ({ name, runs, make }) => {
+  {
+    ...{ name: "a redis cluster of three", runs: 20, ...BROKER },
+    async make() {
+      const { cluster, prefix } = await sharedCluster();
+      return { log: () => redis(LIBRARIES[0]!.cluster(cluster.port), { prefix }), dispose: () => {} };
+    },
+  },
+  {
+    ...{ name: "nats", runs: 40, ...BROKER },
+    make() {
+      const { server, prefix } = sharedNats();
+      return { log: () => nats(server.connect, { prefix, streams: 1 }), dispose: () => {} };
+    },
+  },
+];
+
+test.each(KINDS)("[D1] [D2] [D5] $name answers as an array and a map would, whatever is done to it", async (kind) => {
   await fc.assert(
     fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 40 }), async (commands) => {
-      const subject = make();
+      const subject = await kind.make();
       try {
-        await compare(commands, subject.log, subject.reopens, name === "redis" || name === "nats");
+        await compare(commands, subject.log, kind);
       } finally {
         subject.dispose();
       }
     }),
-    { numRuns: runs },
+    { numRuns: kind.runs },
   );
 });
 
 type Command = typeof command extends fc.Arbitrary<infer Value> ? Value : never;
 
-async function compare(commands: readonly Command[], make: () => Log, reopens: boolean, isBroker: boolean): Promise<void> {
+async function compare(commands: readonly Command[], make: () => Log, { reopens, isBroker }: Kind): Promise<void> {
   const clock = handClock();
   const context: LogContext = {
     // Ages are those of the hand; how long a broker takes to answer is real
@@ -108,7 +135,7 @@ async function compare(commands: readonly Command[], make: () => Log, reopens: b
     keysMax: KEYS_MAX,
     keySecondsMin: KEY_SECONDS_MIN,
     lineageMax: 32,
-    warn: (sentence) => expect(sentence).toMatch(/power cut/),
+    warn: (sentence) => expect(sentence).toMatch(/power cut|keeps nothing on disk/),
   };
   const models = { a: new LogModel(), "a/b": new LogModel() };
   const told: Record<string, number[]> = { a: [], "a/b": [] };

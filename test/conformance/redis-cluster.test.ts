@@ -1,28 +1,22 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { systemClock, systemRandom } from "../../src/adapters/system.ts";
 import { logConformance } from "../../src/conformance/log.ts";
 import type { LogContext } from "../../src/core/log.ts";
 import { redis } from "../../src/redis.ts";
 import { follow, text } from "../support/brokers.ts";
 import { handClock, seededRandom } from "../support/clock.ts";
-import { RedisCluster } from "../support/redis-cluster.ts";
+import { sharedCluster, stopSharedCluster } from "../support/redis-cluster.ts";
 import { LIBRARIES } from "../support/redis-server.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
 
-let cluster: RedisCluster;
-let prefixes = 0;
-
-beforeAll(async () => {
-  cluster = await RedisCluster.start();
-});
-afterAll(() => cluster[Symbol.asyncDispose]());
+afterAll(stopSharedCluster);
 
 describe.each(LIBRARIES)("A cluster of three, with $name", (library) => {
   logConformance({
     test,
     async create() {
-      const prefix = `test-${++prefixes}:`;
+      const { cluster, prefix } = await sharedCluster();
       return {
         make: () => redis(library.cluster(cluster.port), { prefix }),
         clock: handClock(),
@@ -35,7 +29,7 @@ describe.each(LIBRARIES)("A cluster of three, with $name", (library) => {
   });
 
   test("[D2] a node is told what another stored, on channels of every part of it", async () => {
-    const prefix = `test-${++prefixes}:`;
+    const { cluster, prefix } = await sharedCluster();
     const context: LogContext = {
       ...{ clock: systemClock, random: systemRandom, retain: (_channel, own) => own, warn: () => {} },
       ...{ keysMax: 1_000, keySecondsMin: 86_400, lineageMax: 32 },
@@ -56,6 +50,6 @@ describe.each(LIBRARIES)("A cluster of three, with $name", (library) => {
   });
 
   test("waiting for replicas is refused there, for the connection it needs is not to be had", () => {
-    expect(() => redis(library.cluster(cluster.port), { waitReplicas: 1 })).toThrow(/waitReplicas does not work on a cluster/);
+    expect(() => redis(library.cluster(1), { waitReplicas: 1 })).toThrow(/waitReplicas does not work on a cluster/);
   });
 });

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
@@ -11,46 +11,10 @@ import { redis } from "../../src/redis.ts";
 import { freePort } from "../server/program.ts";
 import { everything, LOBBY, redisNodes, text } from "../support/brokers.ts";
 import { need } from "../support/need.ts";
-import { LIBRARIES, RedisServer } from "../support/redis-server.ts";
+import { RedisPair } from "../support/redis-pair.ts";
+import { LIBRARIES } from "../support/redis-server.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
-
-/** A master, its replica, and a name that leads to one of them, as a name server or a sentinel does. */
-class Pair implements AsyncDisposable {
-  readonly master: RedisServer;
-  readonly replica: RedisServer;
-  readonly #directory = mkdtempSync(join(tmpdir(), "throughline-pair-"));
-
-  private constructor(ports: readonly [number, number]) {
-    const lines = [["repl-diskless-sync-delay", "0"]] as const;
-    this.master = new RedisServer({ port: ports[0], lines });
-    this.replica = new RedisServer({ port: ports[1], lines });
-    symlinkSync(this.master.socket, this.socket);
-  }
-
-  static async start(): Promise<Pair> {
-    const pair = new Pair([await freePort(), await freePort()]);
-    await pair.replica.follow(pair.master);
-    return pair;
-  }
-
-  get socket(): string {
-    return join(this.#directory, "redis.sock");
-  }
-
-  /** The master dies, and whoever asks for it finds the replica. */
-  async failOver(): Promise<void> {
-    unlinkSync(this.socket);
-    symlinkSync(this.replica.socket, this.socket);
-    await this.master.kill();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.master.stop();
-    await this.replica.stop();
-    rmSync(this.#directory, { recursive: true });
-  }
-}
 
 /** A reader in this process, and what came to it: messages, and `gap` with its reason. */
 function read(tl: Throughline, after: string): { readonly got: unknown[]; end(): void } {
@@ -66,7 +30,7 @@ function read(tl: Throughline, after: string): { readonly got: unknown[]; end():
 
 describe.each(LIBRARIES)("A failover, with $name", (library) => {
   test("[D3] that loses the end of the log is told to every reader who holds a position in it, before any later message", async () => {
-    await using pair = await Pair.start();
+    await using pair = await RedisPair.start();
     const tl = throughline({ engine: redis(library.client(pair)), warn: () => {} });
     try {
       const channel = tl.channel(LOBBY);
@@ -113,7 +77,7 @@ describe.each(LIBRARIES)("A failover, with $name", (library) => {
   });
 
   test("[D2] that loses nothing is told to nobody: readers go on, under another epoch", async () => {
-    await using pair = await Pair.start();
+    await using pair = await RedisPair.start();
     const tl = throughline({ engine: redis(library.client(pair), { waitReplicas: 1 }), warn: () => {} });
     try {
       const channel = tl.channel(LOBBY);
@@ -138,7 +102,7 @@ describe.each(LIBRARIES)("A failover, with $name", (library) => {
   });
 
   test("[D4] where acks say replicated and Redis does not sync each write, the operator is told that a master which comes back takes them from its replicas too", async () => {
-    await using pair = await Pair.start();
+    await using pair = await RedisPair.start();
     await using nodes = redisNodes(pair, library);
     const told = async () => (await nodes.open({ waitReplicas: 1 })).sentences;
     const warning = expect.stringMatching(/master .*comes back .*replicas.* take over/);
@@ -150,7 +114,7 @@ describe.each(LIBRARIES)("A failover, with $name", (library) => {
   });
 
   test("[D4] an ack that says replicated waited for the replica; one without is unknown, and stored", async () => {
-    await using pair = await Pair.start();
+    await using pair = await RedisPair.start();
     await using nodes = redisNodes(pair, library);
     const { log } = await nodes.open({ waitReplicas: 1, waitMs: 10_000 });
     expect(log.level).toBe("replicated");
@@ -170,7 +134,7 @@ describe.each(LIBRARIES)("A failover, with $name", (library) => {
 
 describe("Redis Sentinel, with ioredis", () => {
   test("[D2] finds the new master by itself: publishers and readers go on, and nothing replicated is lost", async () => {
-    await using pair = await Pair.start();
+    await using pair = await RedisPair.start();
     const port = await freePort();
     await using _sentinel = await startSentinel(port, pair.master.port);
     const client = new Redis({ sentinels: [{ host: "127.0.0.1", port }], name: "line", lazyConnect: true });

@@ -7,6 +7,8 @@ import { type Log, memory } from "../../src/index.ts";
 import { nats } from "../../src/nats.ts";
 import { redis } from "../../src/redis.ts";
 import { sharedNats, stopSharedNats } from "./nats-server.ts";
+import { sharedCluster, stopSharedCluster } from "./redis-cluster.ts";
+import { borrowRedisPair, stopRedisPairs, takingOver } from "./redis-pair.ts";
 import { LIBRARIES, sharedRedis, stopSharedRedis } from "./redis-server.ts";
 import { workerWithOwner } from "./worker-log.ts";
 
@@ -29,10 +31,12 @@ export interface Engine {
   /** What an ack says. */
   readonly level: string;
   readonly powers: EnginePowers;
-  create(): Storage;
+  create(): Storage | Promise<Storage>;
 }
 
 afterAll(stopSharedRedis);
+afterAll(stopSharedCluster);
+afterAll(stopRedisPairs);
 afterAll(stopSharedNats);
 
 export const ENGINES: readonly Engine[] = [
@@ -67,6 +71,24 @@ export const ENGINES: readonly Engine[] = [
     create() {
       const { server, prefix } = sharedRedis();
       return { engine: () => redis(LIBRARIES[0]!.client(server), { prefix }), dispose: () => undefined };
+    },
+  },
+  {
+    name: "redis, whose replica takes over at each start",
+    level: "replicated",
+    powers: { restart: true, forgets: false },
+    async create() {
+      const { pair, prefix, giveBack } = await borrowRedisPair();
+      return { engine: takingOver(pair, LIBRARIES[0]!, prefix), dispose: giveBack };
+    },
+  },
+  {
+    name: "redis, a cluster of three",
+    level: "memory",
+    powers: { restart: true, forgets: false },
+    async create() {
+      const { cluster, prefix } = await sharedCluster();
+      return { engine: () => redis(LIBRARIES[1]!.cluster(cluster.port), { prefix }), dispose: () => undefined };
     },
   },
   {

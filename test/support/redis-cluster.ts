@@ -12,7 +12,8 @@ export class RedisCluster implements AsyncDisposable {
     this.nodes = nodes;
   }
 
-  static async start(count = 3): Promise<RedisCluster> {
+  /** A node that is silent for `silentMsMax` is taken for lost by the others, which then refuse to be asked. */
+  static async start({ count = 3, silentMsMax = 2_000 } = {}): Promise<RedisCluster> {
     const nodes: RedisServer[] = [];
     for (let index = 0; index < count; index++) {
       const [port, bus] = [await freePort(), await freePort()];
@@ -22,7 +23,7 @@ export class RedisCluster implements AsyncDisposable {
           lines: [
             ["cluster-enabled", "yes"],
             ["cluster-port", String(bus)],
-            ["cluster-node-timeout", "2000"],
+            ["cluster-node-timeout", String(silentMsMax)],
           ],
         }),
       );
@@ -59,4 +60,19 @@ export class RedisCluster implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const node of this.nodes) await node.stop();
   }
+}
+
+let shared: Promise<RedisCluster> | null = null;
+let prefixes = 0;
+
+/** One cluster for all tests of a file, each of which brings a prefix of its own. `stopSharedCluster` ends it. */
+export async function sharedCluster(): Promise<{ readonly cluster: RedisCluster; readonly prefix: string }> {
+  // Nobody ends one of its nodes: one that is silent is kept waiting by a busy machine
+  shared ??= RedisCluster.start({ silentMsMax: 60_000 });
+  return { cluster: await shared, prefix: `test-${++prefixes}:` };
+}
+
+export async function stopSharedCluster(): Promise<void> {
+  await (await shared)?.[Symbol.asyncDispose]();
+  shared = null;
 }

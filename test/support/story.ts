@@ -111,7 +111,7 @@ function worldsOf({ needs = [], over, on }: PromiseOptions): { transport: Transp
 }
 
 async function tell(transport: Transport, engine: Engine, options: PromiseOptions, story: (stage: Stage) => Promise<void>): Promise<void> {
-  const storage = engine.create();
+  const storage = await engine.create();
   const server = await startServer(() => storage.engine(), serverOptions(options));
   const opened: { close(): void }[] = [];
   const keep = <T extends { close(): void }>(one: T): T => {
@@ -156,6 +156,9 @@ async function tell(transport: Transport, engine: Engine, options: PromiseOption
       },
       ask: (path, call) => ask(server.url + path, call),
     });
+  } catch (error) {
+    if (server.sentences.length > 0) (error as Error).message += `\nThe operator was told: ${server.sentences.join("\n")}`;
+    throw error;
   } finally {
     for (const one of opened) one.close();
     await server.dispose();
