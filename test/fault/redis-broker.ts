@@ -62,12 +62,15 @@ export class RedisBroker implements Broker {
     await replica.start();
     replica.ask("replicaof", UPSTREAM, String(this.#port));
     await until("the replica follows", () => replica.ask("info", "replication").includes("master_link_status:up"), PATIENCE_MS);
+    await this.isFollowed();
     return replica;
   }
 
-  /** Waits until its replica has found it again. */
+  /** Waits until its replica has what it has. It says so every second, and what is stored comes to a new one only after it has said so for the first time. */
   async isFollowed(): Promise<void> {
-    await until("the replica follows again", () => this.ask("info", "replication").includes("state=online"));
+    const offsetOf = (name: string) => Number(new RegExp(`${name}(\\d+)`).exec(this.ask("info", "replication"))?.[1] ?? -1);
+    const own = offsetOf("master_repl_offset:");
+    await until("the replica follows", () => offsetOf("slave0:\\S*state=online,offset=") >= own, PATIENCE_MS);
   }
 
   /** Starts it, or starts it again with what it has kept, and returns once it answers. */
