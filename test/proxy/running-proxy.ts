@@ -9,6 +9,10 @@ import { ask } from "../support/http.ts";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
 
+/** Until there are new workers; a busy machine takes its time. */
+const RELOAD_MS_MAX = 15_000;
+const RELOAD_TRIES = 2;
+
 /** What a configuration is written for. */
 export interface Place {
   readonly port: number;
@@ -113,8 +117,13 @@ export async function startProxy(plan: (place: Place) => Plan, upstreamPort: num
         return;
       }
       const before = new Set(workersOf(child?.pid));
-      child?.kill(reload);
-      await until("there are new workers", () => workersOf(child?.pid).some((worker) => !before.has(worker)), 30_000);
+      const isRenewed = () => workersOf(child?.pid).some((worker) => !before.has(worker));
+      // A signal was without effect twice in some hundred runs (HAProxy 2.6): an operator sends it again
+      for (let tries = 0; tries < RELOAD_TRIES && !isRenewed(); tries++) {
+        child?.kill(reload);
+        await until("there are new workers", isRenewed, RELOAD_MS_MAX).catch(() => {});
+      }
+      if (!isRenewed()) throw new Error(`${program} has no new workers after ${RELOAD_TRIES} signals.`);
     },
     async restart(whileDown) {
       await end();
