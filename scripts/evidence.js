@@ -52,8 +52,8 @@ function claims() {
     run !== undefined
       ? jsonFiles(run).map(figuresOf)
       : rows !== undefined
-        ? [rows.map((name) => lines.filter((line) => line.row === name && isWhole(line)).at(-1)).reduce(sum)]
-        : lines.filter((line) => line.row === row && isWhole(line));
+        ? [rows.map((name) => lines.filter((line) => line.row === name).at(-1)).reduce(sum)]
+        : lines.filter((line) => line.row === row);
   const rows = JSON.parse(readFileSync(`${folder}claims.json`, "utf8")).map((claim) => {
     const { least, most, each } = claim;
     const holds = (figures) =>
@@ -163,9 +163,6 @@ function add(one, other) {
   const both = Object.entries(other).map(([name, value]) => [name, typeof value === "number" ? (one[name] ?? Number.NaN) + value : value]);
   return { ...Object.fromEntries(both), control: one.control };
 }
-
-/** A campaign that was tried to its end. */
-const isWhole = ({ round, rounds }) => round === rounds;
 
 /** What was measured, of the rows of this kind. */
 function figures(kind) {
