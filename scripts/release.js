@@ -1,5 +1,6 @@
 // The fault matrix at the size of a release: each fault of one server, of its workers, and of two nodes on Redis and on NATS a hundred times, under load.
 // `npm run fault:release`, three hours on two cores; `-- --times 10` for a tenth of it, `-- --only redis` for one of them, `-- --at-once 1` for a small machine.
+// It goes in rounds of ten times each: `-- --only redis --rounds 6-10` goes on with one that was broken off, and at the same commit its figures are added to the others.
 // THROUGHLINE_EVIDENCE names a directory for what came of it.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -16,11 +17,14 @@ const { values } = parseArgs({
     times: { type: "string", default: "100" },
     progress: { type: "string", default: "600" },
     only: { type: "string" },
+    rounds: { type: "string" },
     "at-once": { type: "string", default: "2" },
   },
 });
 const asked = values.only === undefined ? CAMPAIGNS : CAMPAIGNS.filter((name) => name === values.only);
 const atOnce = Number(values["at-once"]);
+const [from, to = from] = values.rounds?.split("-").map(Number) ?? [];
+const rounds = from === undefined ? [] : ["-t", `, (${Array.from({ length: to - from + 1 }, (_, index) => from + index).join("|")}) of `];
 if (asked.length === 0 || !(Number(values.times) >= 1) || !(atOnce >= 1)) {
   console.error(
     `Say how often, which and how many at once: npm run fault:release -- --times 100 --only ${CAMPAIGNS.join("|")} --at-once 2`,
@@ -38,7 +42,7 @@ const env = {
 };
 
 async function run(name) {
-  const words = ["run", "--config", "test/fault/vitest.config.ts", `test/fault/campaign-${name}.fault.ts`];
+  const words = ["run", "--config", "test/fault/vitest.config.ts", `test/fault/campaign-${name}.fault.ts`, ...rounds];
   const child = spawn(process.execPath, [vitest, ...words], { cwd: root, stdio: "inherit", env });
   const [status] = await once(child, "exit");
   if (status !== 0) process.exitCode = 1;
