@@ -52,7 +52,7 @@ function claims() {
     run !== undefined
       ? jsonFiles(run).map(figuresOf)
       : rows !== undefined
-        ? [rows.map((name) => lines.filter((line) => line.row === name).at(-1)).reduce(sum)]
+        ? [rows.map((name) => lines.filter((line) => line.row === name && isWhole(line)).at(-1)).reduce(sum)]
         : lines.filter((line) => line.row === row);
   const rows = JSON.parse(readFileSync(`${folder}claims.json`, "utf8")).map((claim) => {
     const { least, most, each } = claim;
@@ -76,6 +76,9 @@ function claims() {
     table(["claim", "row", "measured", "commit"], rows),
   ]);
 }
+
+/** A campaign that was tried to its end: of one that was not, each kind of fault was tried less often than the sum says. */
+const isWhole = ({ round, rounds }) => round === rounds;
 
 const rowOf = ({ row, rows }) => row ?? rows?.join(", ") ?? "";
 
