@@ -1,36 +1,22 @@
-import { expect, test } from "vitest";
 import { until } from "../support/until.ts";
-import { type Faults, gather, patienceMs, roundsOf, suffer } from "./campaign.ts";
-import { Ground, pass } from "./ground.ts";
-import { judge } from "./judge.ts";
+import { campaign, type Faults } from "./campaign.ts";
+import { type Ground, pass } from "./ground.ts";
 import { nodeFaults } from "./node-faults.ts";
 import { Nodes } from "./nodes.ts";
 import { RedisBroker } from "./redis-broker.ts";
 
-const NODES = 2;
-
-for (const round of roundsOf()) {
-  test(`[D1] [D2] [D3] [D4] [D5] [D10] two nodes on one Redis, each of their faults, ${round.length}: one order, nothing acknowledged lost, nothing twice, nobody told of a gap`, {
-    timeout: patienceMs(round),
-  }, async () => {
-    const ground = new Ground();
+campaign({
+  row: "B1 to B9",
+  title: "two nodes on one Redis, each of their faults",
+  what: "Two nodes on one Redis behind HAProxy",
+  async begin(ground) {
     const broker = new RedisBroker(ground, "redis");
     await broker.start();
-    const nodes = new Nodes(ground, NODES, RedisBroker.urlOf);
+    const nodes = new Nodes(ground, 2, RedisBroker.urlOf);
     await nodes.begin();
-    await gather(ground);
-    const faults = { ...nodeFaults(ground, nodes, broker), ...redisFaults(ground, broker) };
-    const figures = await suffer(ground, faults, round);
-    await ground.calm();
-    expect(ground.gaps).toEqual([]);
-    judge(ground, {
-      row: "B1 to B9",
-      what: `Two nodes on one Redis behind HAProxy: ${Object.keys(faults).join(", ")}.`,
-      gaps: 0,
-      ...figures,
-    });
-  });
-}
+    return { ...nodeFaults(ground, nodes, broker), ...redisFaults(ground, broker) };
+  },
+});
 
 /** What Redis itself may be. It takes nothing that was acknowledged either. */
 function redisFaults(ground: Ground, broker: RedisBroker): Faults {

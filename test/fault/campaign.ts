@@ -1,5 +1,7 @@
+import { expect, test } from "vitest";
 import type { Crowd } from "./crowd-child.ts";
-import type { Ground } from "./ground.ts";
+import { Ground } from "./ground.ts";
+import { judge } from "./judge.ts";
 
 /** What can befall, by what it is called. */
 export type Faults = Record<string, () => Promise<unknown>>;
@@ -29,8 +31,19 @@ const CROWD: Partial<Crowd> = {
 /** Of one channel: under load a poll brings one message, and costs as much as fifty. */
 const POLLING: Partial<Crowd> = { channels: ["orders"], publishers: 0, askers: 0, readers: { "long-poll": 1 } };
 
+/** What is tried, and what befalls it. None of it may take anything that was acknowledged, nor give a reader cause to be told of a gap. */
+export interface Campaign {
+  readonly row: string;
+  /** `two nodes on one Redis, each of their faults` */
+  readonly title: string;
+  /** What the evidence says of it, before the names of the faults. */
+  readonly what: string;
+  /** Starts it, and says how it can be broken. */
+  begin(ground: Ground): Promise<Faults>;
+}
+
 /** A part of a campaign, on a ground of its own and judged by itself. */
-export interface Round {
+interface Round {
   readonly round: number;
   readonly rounds: number;
   /** Of each fault, or of all of them. */
@@ -39,8 +52,27 @@ export interface Round {
   readonly length: string;
 }
 
+/** A test for each round of it. */
+export function campaign({ row, title, what, begin }: Campaign): void {
+  for (const round of roundsOf()) {
+    test(`[D1] [D2] [D3] [D4] [D5] [D10] ${title}, ${round.length}: one order, nothing acknowledged lost, nothing twice, nobody told of a gap`, {
+      timeout: patienceMs(round),
+    }, async () => {
+      const ground = new Ground();
+      const faults = await begin(ground);
+      await ground.gather(CROWD);
+      await ground.gather(POLLING);
+      await ground.progress(50);
+      const figures = await suffer(ground, faults, round);
+      await ground.calm();
+      expect(ground.gaps).toEqual([]);
+      judge(ground, { row, what: `${what}: ${Object.keys(faults).join(", ")}.`, gaps: 0, ...figures });
+    });
+  }
+}
+
 /** The parts of the campaign that was asked for. */
-export function roundsOf(): Round[] {
+function roundsOf(): Round[] {
   const [all, most] = MINUTES > 0 ? [MINUTES, ROUND_MINUTES_MAX] : [TIMES, ROUND_TIMES_MAX];
   const rounds = Math.ceil(all / most);
   return Array.from({ length: rounds }, (_, index) => {
@@ -51,19 +83,12 @@ export function roundsOf(): Round[] {
 }
 
 /** Milliseconds that a round may take. */
-export function patienceMs({ count }: Round): number {
+function patienceMs({ count }: Round): number {
   return 180_000 + count * (MINUTES > 0 ? 120_000 : 400_000);
 }
 
-/** Lets in those who publish and read while it goes on. */
-export async function gather(ground: Ground): Promise<void> {
-  await ground.gather(CROWD);
-  await ground.gather(POLLING);
-  await ground.progress(50);
-}
-
 /** Each of the faults as often as the round says, one after the other, in an order of chance; after each everyone is back. Returns what is to be written down. */
-export async function suffer(ground: Ground, faults: Faults, { round, rounds, count }: Round): Promise<Record<string, number>> {
+async function suffer(ground: Ground, faults: Faults, { round, rounds, count }: Round): Promise<Record<string, number>> {
   const names = Object.keys(faults);
   const injected: string[] = [];
   for (const name of MINUTES > 0 ? anyFor(count, names, ground) : shuffled(Array.from({ length: count }, () => names).flat(), ground)) {
