@@ -11,6 +11,7 @@ import { until } from "../support/until.ts";
 
 /** Until there are new workers; a busy machine takes its time. */
 const RELOAD_MS_MAX = 15_000;
+/** Signals that it is sent before it counts as a failure. */
 const RELOAD_TRIES = 2;
 
 /** What a configuration is written for. */
