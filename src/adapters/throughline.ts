@@ -84,12 +84,13 @@ export class Throughline {
 
   /**
    * Answers what clients ask by `request(name, data)` on channels that match the pattern, over WebSocket and POST alike. The first one
-   * that was registered and matches answers. Returns a function that takes it back.
+   * that was registered and matches answers. Where nodes share a broker, a request that the asked node has no handler for is put to one that has, so that
+   * what only this process knows can be asked for by way of any (a process that serves nobody calls `open()`). Returns a function that takes it back.
    *
    * @example tl.handle("chat/:room", "rename", async ({ params, data, identity }) => rooms.rename(params.room, data, identity.id));
    */
   handle(pattern: string, name: string, handler: Handler): () => void {
-    return this.#hub.handlers.add(pattern, name, handler);
+    return this.#hub.requests.handle(pattern, name, handler);
   }
 
   /**

@@ -11,7 +11,6 @@ import { type Connection, Connections } from "./connection.ts";
 import { engineFault } from "./engine-fault.ts";
 import { Flusher } from "./flusher.ts";
 import { Gate } from "./gate.ts";
-import { Handlers } from "./handlers.ts";
 import { type History, type HistoryQuery, readHistory } from "./history.ts";
 import type { Authenticate, Authorize, Identity } from "./identity.ts";
 import { Inlet } from "./inlet.ts";
@@ -23,6 +22,7 @@ import { isPresenceNotice } from "./presence-notice.ts";
 import { printOf } from "./print.ts";
 import { Reader } from "./reader.ts";
 import { Readiness } from "./readiness.ts";
+import { Requests } from "./requests.ts";
 import { topOf } from "./resume.ts";
 import { SharedReads } from "./shared-reads.ts";
 import { Turns } from "./turns.ts";
@@ -69,7 +69,7 @@ export class Hub {
   readonly random: Random;
   readonly gate: Gate;
   readonly connections: Connections;
-  readonly handlers: Handlers;
+  readonly requests: Requests;
   readonly presence: Presence;
   readonly #options: HubOptions;
   readonly #log: Log;
@@ -107,7 +107,7 @@ export class Hub {
     });
     this.connections = new Connections(clock, limits, this.gate);
     this.#listeners = new Listeners(warn);
-    this.handlers = new Handlers(clock, limits.requestSecondsMax, warn);
+    this.requests = new Requests({ log: options.engine, clock, random: options.random, limits, warn, opened: () => this.opened() });
     this.#flusher = new Flusher(clock, options.onSlice);
     this.#turns = new Turns(clock, () => this.#flusher.isLive());
     this.#readiness = new Readiness({ clock, secondsMax: limits.readySecondsMax, look: () => this.#look() });
@@ -263,9 +263,11 @@ export class Hub {
     this.#log.listen?.((notice) => {
       const { channel, body } = notice;
       if (isPresenceNotice(body)) return this.presence.heard(notice);
+      if (this.requests.heard(notice)) return;
       const { event, data, sender } = JSON.parse(body) as { event: string; data: unknown; sender: string };
       this.#channels.get(channel)?.signal({ type: "signal", channel, event, data, sender });
     });
+    this.requests.open();
   }
 
   async #look(): Promise<string | null> {
@@ -290,6 +292,7 @@ export class Hub {
     for (const channel of this.#channels.values()) channel.close(stopping("restart", "Come back in a moment."));
     for (const cancel of this.#lingering.values()) cancel();
     this.presence.close();
+    this.requests.close();
     this.#channels.clear();
     this.#lingering.clear();
     await this.#opening?.catch(() => undefined);

@@ -37,6 +37,12 @@ export const LIMITS = {
   requestsPendingMax: 64,
   /** Seconds until a request without an answer fails with `request_timeout`. */
   requestSecondsMax: 30,
+  /** Seconds in which another node says that it answers a request which this one has no handler for; nobody does: `no_handler`. */
+  offerSecondsMax: 1,
+  /** Requests without an answer yet that a node has forwarded: `too_many_requests`; and those that it answers for others: it offers no more. */
+  forwardedCountMax: 1_000,
+  /** Bytes of a request that is forwarded, its identity included, and of its answer: `too_large`. */
+  forwardedBytesMax: 262_144,
   /** Seconds until an `authenticate` or `authorize` without an answer fails with `overloaded`. */
   gateSecondsMax: 10,
   /** Revocations that a node remembers, for those who were on their way meanwhile: who began to ask before one that is forgotten gets `overloaded`, and comes back. */

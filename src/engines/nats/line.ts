@@ -55,9 +55,11 @@ export class Line extends BrokerLine<NatsConnection> {
     });
   }
 
-  /** Sent, and forgotten. */
+  /** Sent, and forgotten; or not sent, where the line is down or the server takes no message of that size. */
   tell(subject: string, data: string | Uint8Array): void {
-    this.connection?.publish(subject, data);
+    try {
+      this.connection?.publish(subject, data);
+    } catch {}
   }
 
   /** Calls `hear` until the subscription or the connection ends. */
