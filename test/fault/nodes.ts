@@ -3,38 +3,26 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
+import { BALANCERS, type Balancer } from "./balancers.ts";
 import { BIN, BUILT } from "./built.ts";
 import { type Ground, hasEnded, PORT } from "./ground.ts";
 import type { BrokerOptions, Serving } from "./server-child.ts";
 
-const HAPROXY = `
-global
-  hard-stop-after 1s
-defaults
-  mode tcp
-  timeout connect 1s
-  timeout client 1h
-  timeout server 1h
-  retries 3
-  option redispatch 1
-listen nodes
-  bind 127.0.0.1:${PORT}
-  balance roundrobin
-`;
-
-/** Servers on one broker, counted from 1, and a HAProxy before them, which gives each connection to the next of them. */
+/** Servers on one broker, counted from 1, and a proxy before them: a seed has HAProxy, and another nginx. */
 export class Nodes {
   readonly count: number;
   readonly #ground: Ground;
   readonly #urlOf: (node: number) => string;
   readonly #broker: BrokerOptions;
   readonly #servers = new Map<number, ChildProcess>();
+  readonly #balancer: Balancer;
   #proxy: ChildProcess | null = null;
 
   /** With what `throughline dev` cannot be told of a broker, the nodes are the library's own server. */
   constructor(ground: Ground, count: number, urlOf: (node: number) => string, broker: BrokerOptions = {}) {
     this.#ground = ground;
     this.count = count;
+    this.#balancer = BALANCERS[Math.floor(ground.random.fraction() * BALANCERS.length)]!;
     this.#urlOf = urlOf;
     this.#broker = broker;
   }
@@ -75,10 +63,12 @@ export class Nodes {
   }
 
   beginProxy(): void {
-    const path = join(this.#ground.ledger.home, "haproxy.cfg");
-    const servers = Array.from({ length: this.count }, (_, index) => `  server n${index + 1} 127.0.0.1:${Nodes.portOf(index + 1)}\n`);
-    writeFileSync(path, HAPROXY + servers.join(""));
-    this.#proxy = this.#ground.start([need("haproxy"), "-db", "-f", path]);
+    const { home } = this.#ground.ledger;
+    const { program, words, configuration } = this.#balancer;
+    const path = join(home, `${program}.conf`);
+    const ports = Array.from({ length: this.count }, (_, index) => Nodes.portOf(index + 1));
+    writeFileSync(path, configuration(PORT, ports, home));
+    this.#proxy = this.#ground.start([need(program), ...words(path)]);
     this.#proxy.stdout?.resume();
   }
 
