@@ -113,14 +113,20 @@ export class Throughline {
     return this.#hub.connections;
   }
 
-  /** Ends every live pipe of an identity on this node with `revoked`, and its presence; its clients do not come back by themselves. Where there are several nodes, or workers, call it on each. */
+  /**
+   * Ends every live pipe of an identity with `revoked`, and its presence, on this node at once and on the others as soon as they hear of it (PROTOCOL.md §9); its
+   * clients do not come back by themselves. Who may come in again is for `authenticate` to say.
+   */
   revoke(identityId: string): void {
-    this.#hub.revoke(identityId);
+    this.#hub.revocations.revoke(identityId);
   }
 
-  /** Asks `authorize` again for every live reader, member and watcher on this node (of one identity, if named), and ends those that it refuses now. */
+  /**
+   * Asks `authorize` again for every live reader, member and watcher (of one identity, if named), and ends those that it refuses now. Resolves once this node has;
+   * the others do the same as soon as they hear of it.
+   */
   review(identityId?: string): Promise<void> {
-    return this.#hub.review(identityId);
+    return this.#hub.revocations.review(identityId);
   }
 
   /** Opens the engine, so that a fault in it (a directory that cannot be written, say) shows at start. Otherwise the first use opens it. */

@@ -1,4 +1,4 @@
-import type { Cancel, Clock, Random } from "../protocol/clock.ts";
+import type { Cancel, Clock } from "../protocol/clock.ts";
 import { isErrorCode, ThroughlineError } from "../protocol/error.ts";
 import type { Limits } from "../protocol/limits.ts";
 import { utf8Length } from "../protocol/message.ts";
@@ -16,9 +16,10 @@ const ROUNDS = [0.1, 0.2, 0.7];
 interface RequestsContext {
   readonly log: Log;
   readonly clock: Clock;
-  readonly random: Random;
   readonly limits: Limits;
   readonly warn: (sentence: string) => void;
+  /** Names this one among the nodes. */
+  readonly node: () => string;
   /** Resolves once the log can be used. */
   readonly opened: () => Promise<void>;
 }
@@ -37,7 +38,6 @@ interface Forwarded {
 export class Requests {
   readonly #context: RequestsContext;
   readonly #handlers: Handlers;
-  readonly #node: string;
   readonly #forwarded = new Map<number, Forwarded>();
   /** Those of other nodes that were put to this one of late: none is done twice. */
   readonly #taken = new Set<string>();
@@ -49,9 +49,8 @@ export class Requests {
   #isClosed = false;
 
   constructor(context: RequestsContext) {
-    const { clock, random, limits, warn } = context;
+    const { clock, limits, warn } = context;
     this.#context = context;
-    this.#node = random.letters(12);
     this.#handlers = new Handlers(clock, limits.requestSecondsMax, warn);
   }
 
@@ -69,7 +68,7 @@ export class Requests {
       throw new ThroughlineError("no_handler", `Nothing answers ${quoted(name)} on ${channel}. Register it with handle().`);
     }
     await this.#context.opened();
-    return this.#forward({ type: "put", id: ++this.#ids, asker: this.#node, channel, name, data, identity });
+    return this.#forward({ type: "put", id: ++this.#ids, asker: this.#context.node(), channel, name, data, identity });
   }
 
   /** The log is open: what other nodes say is heard from now on. */
@@ -118,7 +117,7 @@ export class Requests {
       throw new ThroughlineError("too_many_requests", sentence);
     }
     this.#checkSize(put);
-    this.#follow(answersOf(this.#node));
+    this.#follow(answersOf(this.#context.node()));
     return new Promise((resolve, reject) => {
       const forwarded: Forwarded = { put, isSeeking: true, cancel: () => {}, resolve, reject };
       this.#forwarded.set(put.id, forwarded);
@@ -157,7 +156,7 @@ export class Requests {
 
   #offer({ id, asker, channel, name }: Extract<RequestNotice, { type: "who" }>): void {
     if (this.#answering >= this.#context.limits.forwardedCountMax || !this.#handlers.has(channel, name)) return;
-    this.#say(answersOf(asker), { type: "offer", id, node: this.#node });
+    this.#say(answersOf(asker), { type: "offer", id, node: this.#context.node() });
   }
 
   /** The first offer is taken, and no other. */
@@ -178,7 +177,7 @@ export class Requests {
   async #answer({ id, asker, node, channel, name, data, identity }: Put): Promise<void> {
     const { forwardedCountMax, forwardedBytesMax } = this.#context.limits;
     const print = `${asker} ${id}`;
-    if (node !== this.#node || this.#taken.has(print)) return;
+    if (node !== this.#context.node() || this.#taken.has(print)) return;
     this.#taken.add(print);
     if (this.#taken.size > forwardedCountMax) this.#taken.delete(this.#taken.values().next().value!);
     this.#answering++;

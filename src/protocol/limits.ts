@@ -45,7 +45,7 @@ export const LIMITS = {
   forwardedBytesMax: 262_144,
   /** Seconds until an `authenticate` or `authorize` without an answer fails with `overloaded`. */
   gateSecondsMax: 10,
-  /** Revocations that a node remembers, for those who were on their way meanwhile: who began to ask before one that is forgotten gets `overloaded`, and comes back. */
+  /** Revocations that a node remembers, for those who were on their way meanwhile: who began to ask before one that is forgotten gets `overloaded`, and comes back. And those that it goes on telling other nodes, and has heard from them: one that is forgotten is told no more. */
   revocationsMax: 10_000,
 
   // Delivery
