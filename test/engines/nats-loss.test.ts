@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { type Throughline, throughline } from "../../src/index.ts";
 import { nats } from "../../src/nats.ts";
 import { type GapFrame, NO_TAG, parsePosition } from "../../src/protocol.ts";
-import { LOBBY } from "../support/brokers.ts";
+import { codeOf, LOBBY } from "../support/brokers.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
 import { connectTo, NatsServer } from "../support/nats-server.ts";
 import { numbers } from "../support/story.ts";
@@ -63,13 +63,19 @@ async function tell(server: NatsServer, tl: Throughline): Promise<{ readonly liv
 }
 
 /** By its epoch, all that is new is given after the gap; by its tag alone, what stands behind the place of the reader. */
-async function expectTold(tl: Throughline, live: ReturnType<typeof read>, lost: readonly string[], isByTag: boolean): Promise<void> {
+async function expectTold(
+  tl: Throughline,
+  live: ReturnType<typeof read>,
+  lost: readonly string[],
+  isByTag: boolean,
+  beside: readonly string[] = [],
+): Promise<void> {
   const readers = lost.map((position) => read(tl, position));
   await until("all have read to the end", () => [live, ...readers].every(({ got }) => got.at(-1) === "new 12"));
   for (const [index, { got }] of [live, ...readers].entries()) {
     // Before the gap at most what others were told before, after it everything that there is
     const gap = got.indexOf("gap truncated");
-    const after = got.slice(gap + 1);
+    const after = got.slice(gap + 1).filter((data) => !beside.includes(data as string));
     expect(gap).toBeGreaterThanOrEqual(0);
     expect(after).toEqual(
       numbers(12)
@@ -200,6 +206,56 @@ describe("A NATS that loses the end of its logs", () => {
       await behind.close();
     }
   });
+
+  test.each([
+    ["writes", 0],
+    ["reads", 1],
+    ["hears", 2],
+  ])(
+    "[D3] [D4] is told by a node that notices late, and first by the connection that %s, before any message of another",
+    async (_, first) => {
+      await using server = new NatsServer();
+      await using proxy = await FaultProxy.open(server.port);
+      const [late, other] = [throughline({ engine: nats(connectTo(proxy)), warn: () => {} }), open(server)];
+      try {
+        await late.open();
+        const { live, lost } = await tell(server, late);
+        await until("it has three connections", () => proxy.links.size === 3);
+        const links = [...proxy.links];
+        // Not even that the other end has closed comes through any more
+        proxy.set({ up: { flow: "hole" }, down: { flow: "hole" } });
+        await server.kill();
+        server.forget();
+        server.start();
+        for (const n of numbers(6)) await publishSurely(other, `new ${n}`);
+        const meanwhile = codeOf(late.channel(LOBBY).publish("message", "meanwhile", { key: "meanwhile" }));
+        proxy.heal();
+        links[first]!.cut();
+        await until("that one is back", () => proxy.links.size === 3);
+        const { down } = [...proxy.links].at(-1)!;
+        const hears = (bytes: number) => {
+          other.channel(LOBBY).signal("tick");
+          return first !== 2 || down.passed > bytes;
+        };
+        await until("it hears what is sent to it", () => hears(3_000));
+        const before = down.passed;
+        for (const n of numbers(5, 7)) await publishSurely(other, `new ${n}`);
+        await until("it was told what it cannot look at", () => hears(before + 5_000));
+        expect(live.got.slice(0, 11)).toEqual([...numbers(10).map((n) => `lost ${n}`), ...(live.got.length > 10 ? ["gap truncated"] : [])]);
+        for (const link of links) link.cut();
+        const answer = await meanwhile;
+        const { messages } = await other.channel(LOBBY).history({ limit: 1_000 });
+        const stored = messages.filter(({ data }) => data === "meanwhile").length;
+        expect(answer === "stored" ? [1] : [0, 1]).toContain(stored);
+        await publishSurely(other, "new 12");
+        await expectTold(late, live, lost, false, ["meanwhile"]);
+      } finally {
+        await late.close();
+        await other.close();
+      }
+    },
+    40_000,
+  );
 
   test("[D2] but not by a restart that loses nothing: readers go on, under another epoch", async () => {
     await using server = new NatsServer();
