@@ -28,11 +28,12 @@ export type Appended =
 
 /**
  * One epoch of a log: its entries begin at `start` and end before the next epoch's. To begin another is to vouch for that end: readers beyond it are told that up to
- * there nothing is missing.
+ * there nothing is missing. Who cannot (the end may have been lost unnoticed, and its offsets given again) begins it without that word, and they are told that nobody knows.
  */
 export interface Era {
   readonly epoch: string;
   readonly start: number;
+  readonly isUnvouched?: true;
 }
 
 /** A log as it stands. */

@@ -432,6 +432,12 @@ const CASES: readonly Case[] = [
     innocent: [begin(), publishAll(1, 3), messages(1, 3), rewroteTail, gap("truncated", at(3), at(2, "b"), null)],
   },
   {
+    name: "gap-lied",
+    what: "it moves a reader on, does not say what is missing, and nothing was trimmed",
+    faulty: [begin(), publishAll(1, 1), message(1), lostTail, gap("truncated", at(1), at(2, "b"), null)],
+    innocent: [begin(), publishAll(1, 1), message(1), lostTail, trimmed, gap("truncated", at(1), at(2, "b"), null)],
+  },
+  {
     name: "never-caught-up",
     what: "a reader stands before the end",
     faulty: [begin(), publishAll(1, 3), calm, messages(1, 2), finalAll(1, 3)],

@@ -1,9 +1,12 @@
 import { connect } from "@nats-io/transport-node";
 import { afterAll, describe, expect, test } from "vitest";
 import { systemClock, systemRandom } from "../../src/adapters/system.ts";
+import { Channels } from "../../src/engines/nats/channels.ts";
+import { NO_FLOORS } from "../../src/engines/nats/floors.ts";
 import { type Inspection, inspect } from "../../src/engines/nats/inspect.ts";
 import type { JetStream } from "../../src/engines/nats/jetstream.ts";
 import { Places } from "../../src/engines/nats/places.ts";
+import type { Sheet } from "../../src/engines/nats/record.ts";
 import { nats } from "../../src/nats.ts";
 import type { Clock } from "../../src/protocol.ts";
 import { codeOf, everything, follow, LOBBY, natsNodes, text } from "../support/brokers.ts";
@@ -138,7 +141,8 @@ describe("What is told of NATS", () => {
     await using server = new NatsServer();
     await using proxy = await FaultProxy.open(server.port);
     // Close does not wait
-    const clock: Clock = { ...systemClock, after: (ms, act) => systemClock.after(ms === 5_000 ? 50 : ms, act) };
+    let isClosing = false;
+    const clock: Clock = { ...systemClock, after: (ms, act) => systemClock.after(isClosing ? Math.min(ms, 50) : ms, act) };
     await using nodes = natsNodes(proxy);
     await using direct = natsNodes(server);
     const [{ log }, other] = [await nodes.open({}, { clock }), await direct.open()];
@@ -146,6 +150,7 @@ describe("What is told of NATS", () => {
     proxy.set({ down: { flow: "hole" } });
     const answer = codeOf(log.append(LOBBY, [text("second")]));
     await until("it is stored", async () => (await everything(other.log)).entries.length === 2);
+    isClosing = true;
     await log.close();
     expect(await answer).toBe("unknown");
   });
@@ -188,6 +193,65 @@ describe("A log that NATS has lost the end of", () => {
     expect(await answer).toBe("stored");
     const { entries } = await everything(b.log);
     expect(entries.map(({ data }) => data)).toEqual(["1", "2", "another third", "fourth"]);
+  });
+
+  test("[D3] [D4] is not gone on with by a node that looks again, and finds that another has brought it further", async () => {
+    const { server, prefix } = sharedNats();
+    await using proxy = await FaultProxy.open(server.port);
+    await using behind = natsNodes(proxy);
+    await using nodes = natsNodes(server);
+    const [a, b] = [await behind.open({ prefix }), await nodes.open({ prefix })];
+    for (const n of numbers(3)) await a.log.append(LOBBY, [text(String(n), String(n))]);
+    const lost = (await everything(b.log)).head!;
+    await server.rewind(prefix, 2);
+    for (const n of [3, 4]) await b.log.append(LOBBY, [text(`another ${n}`, `another ${n}`)]);
+    proxy.cut();
+    await until("it is back", async () => (await codeOf(a.log.append(LOBBY, [text("5")]))) === "stored");
+    // What it knew of keys is gone too
+    const [third, fourth] = await a.log.append(LOBBY, [text("3", "3"), text("another 4", "another 4")]);
+    expect([third, fourth]).toMatchObject([
+      { type: "stored", position: { offset: 6 } },
+      { type: "duplicate", position: { offset: 4 } },
+    ]);
+    const { head, entries } = await everything(b.log);
+    expect(entries.map(({ data }) => data)).toEqual(["1", "2", "another 3", "another 4", "5", "3"]);
+    expect(head?.lineage).toEqual([...lost.lineage, { epoch: expect.any(String), start: 5, isUnvouched: true }]);
+  });
+
+  test("[D10] can be read on, though a node that does not follow it has taken for its own what another has put there", async () => {
+    const { server, prefix } = sharedNats();
+    await using nodes = natsNodes(server);
+    const [a, b] = [await nodes.open({ prefix }), await nodes.open({ prefix })];
+    for (const n of numbers(3)) await a.log.append(LOBBY, [text(String(n))]);
+    const { head } = await everything(b.log);
+    await server.rewind(prefix, 2);
+    await b.log.append(LOBBY, [text("another third")]);
+    const told = await follow(b.log);
+    await a.log.append(LOBBY, [text("fourth")]);
+    await until("who follows is told", () => told.length === 1);
+    expect(told).toEqual(["fourth"]);
+    const page = await everything(b.log);
+    expect(page.entries.map(({ data }) => data)).toEqual(["1", "2", "another third", "fourth"]);
+    // Whoever had what was lost finds another tag there
+    expect(page.entries[2]?.tag).not.toBe(head?.topTag);
+  });
+
+  test("[D4] [D5] is looked at anew by a node that is told of what stands behind it, and has not heard of the message before", () => {
+    const channels = new Channels();
+    const sheet = (offset: number, tag: string, tagBefore: string): Sheet => {
+      const entry = { offset, tag, at: offset, event: "message", kind: "text" as const, data: "", size: 7 };
+      const lines = [{ entry, below: 7 * (offset - 1), key: null, print: "" }];
+      const standing = { fence: "f", born: "e", bornAt: 1, lineage: [{ epoch: "e", start: 1 }], floors: NO_FLOORS, keyTop: 0 };
+      return { seq: offset, previous: offset - 1, node: "n", ...standing, tagBefore, first: offset, below: 7 * (offset - 1), lines };
+    };
+    const known = channels.use(LOBBY);
+    known.apply(sheet(3, "c", "b"));
+    known.generation = 1;
+    channels.release(known);
+    channels.heard(LOBBY, sheet(4, "d", "c"));
+    expect([known.standing.top, known.generation]).toEqual([4, 1]);
+    channels.heard(LOBBY, sheet(5, "e", "other"));
+    expect([known.standing.top, known.generation]).toEqual([4, 0]);
   });
 
   test("[D3] [D4] is not gone on with by a node that was told of what another has put there", async () => {

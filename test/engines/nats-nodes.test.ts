@@ -118,6 +118,32 @@ describe("A node", () => {
   });
 });
 
+describe("Nodes that were connected when the fence was lost, as to a cluster of which another server held it", () => {
+  test("[D3] learn of the new one from what others write, and begin no epoch for each of their own messages", async () => {
+    const { server, prefix } = sharedNats();
+    await using nodes = natsNodes(server);
+    const [a, b] = [await nodes.open({ prefix }), await nodes.open({ prefix })];
+    await a.log.append(LOBBY, [text("a")]);
+    await b.log.append(LOBBY, [text("b")]);
+    await server.ask(`STREAM.DELETE.${prefix}-fence`);
+    const c = await nodes.open({ prefix });
+    for (const n of numbers(3)) for (const { log } of [c, a, b]) await log.append(LOBBY, [text(`again ${n}`)]);
+    const { head } = await everything(c.log);
+    expect(head?.lineage.map(({ start }) => start)).toEqual([1, 3]);
+  });
+
+  test("[D3] [D7] begin one epoch where the end of a log was lost, however many of them had known of it", async () => {
+    const { server, prefix } = sharedNats();
+    await using nodes = natsNodes(server);
+    const all = [await nodes.open({ prefix }), await nodes.open({ prefix }), await nodes.open({ prefix })];
+    for (const { log } of [...all, ...all]) await log.append(LOBBY, [text("before")]);
+    for (const { log } of all) await log.append(LOBBY, [text("lost")]);
+    await server.rewind(prefix, 4);
+    for (const { log } of all) await log.append(LOBBY, [text("after")]);
+    expect((await everything(all[0]!.log)).head?.lineage.map(({ start }) => start)).toEqual([1, 5]);
+  });
+});
+
 describe("A node that missed a wake-up", () => {
   test("[D2] hears of it within seconds, by one look at the log, however many follow", async () => {
     const { server, prefix } = sharedNats();

@@ -84,11 +84,12 @@ export class Channels {
     const known = this.#channels.get(channel);
     // One that is in use has its own way to learn of it
     if (known === undefined || known.uses > 0 || known.generation === 0) return;
-    if (sheet.previous !== known.standing.seq || sheet.seq <= known.standing.seq) {
-      // Another one stands where this node's last was: the stream has lost its end, and has come as far again
-      if (sheet.seq === known.standing.seq && standingAfter(sheet).topTag !== known.standing.topTag) known.generation = 0;
-      return;
-    }
+    const { seq, topTag } = known.standing;
+    const isInItsPlace = sheet.seq === seq && standingAfter(sheet).topTag !== topTag;
+    const isBehindAnother = sheet.previous === seq && sheet.tagBefore !== topTag;
+    // Another one stands where this node's last was: the stream has lost its end, and has come as far again
+    if (isInItsPlace || isBehindAnother) known.generation = 0;
+    if (sheet.previous !== seq || known.generation === 0) return;
     const before = known.keys?.size ?? 0;
     known.apply(sheet);
     this.#keys += (known.keys?.size ?? 0) - before;

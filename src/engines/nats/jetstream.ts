@@ -25,6 +25,8 @@ export interface StreamInfo {
   };
   readonly state: { readonly last_seq: number; readonly subjects?: Readonly<Record<string, number>> };
   readonly total?: number;
+  /** Of one server alone it has no name. */
+  readonly cluster?: { readonly name?: string };
 }
 
 /** Messages and bytes in one answer. */

@@ -251,7 +251,8 @@ class Gathering {
       this.next--;
     }
     const before = this.entries.at(-1);
-    if (before !== undefined && before.tag !== sheet.tagBefore) throw new Moved();
+    // Unless NATS has taken it as the next of just this one: a node wrote that did not know that the log had lost its end, and another had brought it as far again
+    if (before !== undefined && before.tag !== sheet.tagBefore && sheet.previous !== this.lastSheet?.seq) throw new Moved();
     this.lastSheet = sheet;
     for (const { entry } of sheet.lines) {
       if (entry.offset < this.next) continue;

@@ -4,7 +4,7 @@ import { TAG_LENGTH } from "../../protocol/position.ts";
 import { BrokerWriter, type Called } from "../broker-writer.ts";
 import type { Channels, Publishing } from "./channels.ts";
 import { appendError, isAway, isLate, isRefused, Unanswered } from "./failure.ts";
-import type { Fence } from "./fence.ts";
+import { type Fence, vouchesFor } from "./fence.ts";
 import type { Follows } from "./follows.ts";
 import type { JetStream } from "./jetstream.ts";
 import { KeyTable } from "./keys.ts";
@@ -142,7 +142,7 @@ export class Writer extends BrokerWriter {
           await this.#catchUp(state, place);
           isFresh = true;
         }
-        const word = await fence.word();
+        const word = await fence.word(state.standing.fence);
         if (wantsKeys && state.keys === null) state.keys = state.standing.seq === 0 ? new KeyTable() : await ledger.load(state, place);
         // What was learned by the connection before may not hold any more
         if (state.generation !== this.#context.js.line.generation) continue;
@@ -175,7 +175,7 @@ export class Writer extends BrokerWriter {
 
   /** Stores a sheet, and gives its place; null if another one has taken it. Where no answer comes it is sent again, and so is stored once or not at all. */
   async #store(channel: string, place: Place, sheet: NewSheet): Promise<number | null> {
-    const { js, log, follows } = this.#context;
+    const { js, log, follows, fence } = this.#context;
     const { headers, payload } = encodeSheet(sheet);
     const since = log.clock.elapsed();
     let doubt: Error | null = null;
@@ -184,6 +184,9 @@ export class Writer extends BrokerWriter {
         if (doubt !== null) {
           const seq = await this.#find(place, sheet);
           if (seq !== "open" || isTaken) return seq === "open" ? null : seq;
+          // The server was restarted: nothing is on its way any more, and what stood there may have been another's. The old epoch has ended
+          const word = await fence.word(sheet.fence);
+          if (word !== sheet.fence && vouchesFor(word)) return null;
         }
         return await js.publish(place.log, headers, payload);
       } catch (error) {
@@ -226,15 +229,19 @@ export class Writer extends BrokerWriter {
     const standing = last === null ? NOTHING : standingAfter(last);
     const isSame = standing.seq === before.seq && standing.born === before.born && standing.topTag === before.topTag;
     const missed = !isSame && last !== null && before.seq > 0 && last.seq > before.seq ? await this.#missed(place, before.seq, last) : [];
-    if (missed.length > 0 && missed[0]!.previous === before.seq && missed.at(-1)!.seq >= standing.seq) {
+    const next = missed[0];
+    // What stands in its place may be another's: the stream has lost its end, and has come further again
+    const isNext = next !== undefined && next.previous === before.seq && next.tagBefore === before.topTag;
+    if (isNext && missed.at(-1)!.seq >= standing.seq) {
       for (const sheet of missed) {
         state.apply(sheet);
         follows.saw(state.channel, sheet, false);
       }
     } else if (!isSame) {
-      const wasThere = before.lineage.length > 0 && last?.born === before.born && last.lines.length > 0;
+      // Whoever has begun another epoch since has seen to it
+      const isSameEpoch = standing.lineage.length > 0 && standing.lineage.at(-1)!.epoch === before.lineage.at(-1)?.epoch;
       const isBehind = standing.top < before.top || (standing.top === before.top && standing.topTag !== before.topTag);
-      state.hasLost = wasThere && (isBehind || (missed[0]?.previous ?? before.seq) < before.seq);
+      state.hasLost = isSameEpoch && (isBehind || (next !== undefined && !isNext && next.previous <= before.seq));
       state.standing = standing;
       state.keys = null;
     }
