@@ -131,7 +131,10 @@ export interface Log {
 
   /** Removes the log, in the order of the calls to `append`. Followers are told `changed`; the next append begins a new lineage with a later epoch. No error if there is none. */
   remove?(channel: string): Promise<void>;
-  /** Best effort between nodes: bounded, may drop, keeps no order with entries, never throws. Heard where the channel is followed, and never told back to the node that sent it. */
+  /**
+   * Best effort between nodes: bounded, may drop, keeps no order with entries, never throws. Heard where the channel is followed, never told back to the node that
+   * sent it, nor twice, nor behind what that node sent later.
+   */
   notify?(notice: Notice): void;
   listen?(listener: (notice: Notice) => void): () => void;
 

@@ -28,7 +28,7 @@ export class NatsServer {
   readonly #directory = mkdtempSync(join(tmpdir(), "throughline-nats-"));
   readonly #lines: readonly string[];
   #port = -1;
-  #asked = 0;
+  #monitor = "";
   #child: ChildProcess | null = null;
   #connection: Promise<NatsConnection> | null = null;
 
@@ -60,10 +60,10 @@ export class NatsServer {
     return (await (await this.#connection).request(`$JS.API.${what}`, JSON.stringify(body), { timeout: 5_000 })).json();
   }
 
-  /** Questions to JetStream that it has been asked, these apart. */
-  async requests(): Promise<number> {
-    const { api } = await this.ask<{ api: { total: number } }>("INFO");
-    return api.total - ++this.#asked;
+  /** Messages that clients have sent it: whatever is stored, asked or told is one. */
+  async received(): Promise<number> {
+    const { in_msgs } = (await (await fetch(`${this.#monitor}/varz`)).json()) as { in_msgs: number };
+    return in_msgs;
   }
 
   /** The streams of the logs. */
@@ -94,7 +94,7 @@ export class NatsServer {
     const config = join(this.#directory, "nats.conf");
     const lines = [
       ...[`listen: 127.0.0.1:${this.#port}`, `pid_file: "${join(this.#directory, "pid")}"`, `ports_file_dir: "${this.#directory}"`],
-      ...["max_payload: 4MB", ...this.#lines],
+      ...["http: 127.0.0.1:-1", "max_payload: 4MB", ...this.#lines],
     ];
     writeFileSync(config, lines.join("\n"));
     const child = spawn(need("nats-server"), ["-c", config], { stdio: "ignore" });
@@ -157,8 +157,9 @@ export class NatsServer {
   /** It writes where it listens once it does; 0 until then. */
   #readPort(pid: number | undefined): number {
     try {
-      const { nats } = JSON.parse(readFileSync(join(this.#directory, `nats-server_${pid}.ports`), "utf8"));
+      const { nats, monitoring } = JSON.parse(readFileSync(join(this.#directory, `nats-server_${pid}.ports`), "utf8"));
       this.#port = Number(new URL(nats[0]).port);
+      this.#monitor = monitoring[0];
       return this.#port;
     } catch {
       return 0;

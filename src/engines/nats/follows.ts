@@ -81,7 +81,7 @@ export class Follows extends BrokerFollows<Heard> {
   /** Tells other nodes that follow the channel, unless too much is under way already. */
   notify(line: Line, { channel, body }: Notice): void {
     if (!line.isUp || this.#said >= NOTICES_PENDING_MAX) return;
-    line.tell(this.#places.of(channel).told, `${this.node} ${body}`);
+    line.tell(this.#places.of(channel).told, this.numbered(body));
     if (this.#said++ === 0) void this.#confirm(line);
   }
 
@@ -160,9 +160,7 @@ export class Follows extends BrokerFollows<Heard> {
     const { channel } = followed;
     const seq = Number(headers?.get("Nats-Sequence") ?? 0);
     if (headers === undefined || !(seq > 0)) {
-      const text = bufferOf(data).toString();
-      const sender = text.slice(0, text.indexOf(" "));
-      if (sender !== this.node) this.deliver({ channel, body: text.slice(sender.length + 1) });
+      this.hearNotice(followed, bufferOf(data).toString());
       return;
     }
     const sheet = this.#decode(seq, headers, data);

@@ -64,8 +64,7 @@ export class Follows extends BrokerFollows<Followed> {
     if (followed === undefined) return;
     const [type, ...words] = message.toString("latin1", 0, 128).split(" ");
     if (type === "s") {
-      const sender = words[0] ?? "";
-      if (sender !== this.node) this.deliver({ channel, body: message.toString("utf8", 3 + sender.length) });
+      this.hearNotice(followed, message.toString("utf8", 2));
       return;
     }
     if (words.at(-1) === this.node) return;
@@ -79,7 +78,7 @@ export class Follows extends BrokerFollows<Followed> {
   notify(line: Line, publish: string, { channel, body }: Notice): void {
     if (!line.isUp || line.waiting >= NOTICES_PENDING_MAX) return;
     const { wake } = this.#places.of(channel);
-    line.send(wake, [publish, wake, `s ${this.node} ${body}`]).catch(() => {
+    line.send(wake, [publish, wake, `s ${this.numbered(body)}`]).catch(() => {
       // A signal may be dropped
     });
   }
