@@ -30,7 +30,11 @@ const broker = (kind: BrokerKind) => ({
       engine: () => engineAt(running.address, { prefix: "requests" }),
       async outage() {
         await running.kill();
-        return () => running.start();
+        return async () => {
+          await running.start();
+          // A node that begins while a cluster is not whole is refused, as it should be
+          await running.whole?.();
+        };
       },
       end: () => running.stop(),
     };
@@ -141,6 +145,40 @@ describe.each([broker(REDIS), broker(IOREDIS), broker(NATS), broker(CLUSTER), WO
     second!.tl.handle("jobs/:id", "stop", () => "stopped");
     await second!.tl.open();
     expect(await first!.tl.channel(JOB).request("stop")).toBe("stopped");
+  });
+
+  test("are each done at most once while what connects the nodes comes and goes, and what is answered was done", {
+    timeout: 60_000,
+  }, async () => {
+    const outage = ground.outage;
+    await using pair = await Pair.on(ground, { limits: { requestSecondsMax: 2 } });
+    const done = new Map<unknown, number>();
+    pair.nodes[1]!.tl.handle("jobs/:id", "stop", ({ data }) => done.set(data, (done.get(data) ?? 0) + 1).size);
+    const outcomes: Promise<string>[] = [];
+    const ask = () => {
+      const number = outcomes.length;
+      const asked = pair.nodes[0]!.tl.channel(JOB).request("stop", number);
+      outcomes.push(
+        asked.then(
+          () => (done.get(number) === 1 ? "answered" : `${number} was answered and not done`),
+          ({ code }) => code as string,
+        ),
+      );
+    };
+    const asking = setInterval(ask, 10);
+    for (let times = 0; times < 2; times++) {
+      const answered = done.size;
+      await until("some are answered", () => done.size > answered + 20, 20_000);
+      if (outage === undefined) await pair.nodes[0]!.restart();
+      else await (await outage())();
+    }
+    clearInterval(asking);
+    const seen = new Set(await Promise.all(outcomes));
+    expect(seen).toContain("answered");
+    // Where nobody could be asked, or what became of it was lost; of an owner that stops it is said so
+    for (const code of ["answered", "no_handler", "request_timeout", "restart", "overloaded", "too_many_requests"]) seen.delete(code);
+    expect([...seen]).toEqual([]);
+    expect(Math.max(...done.values())).toBe(1);
   });
 
   test("are answered again once what connects the nodes is back", { timeout: 30_000 }, async () => {
