@@ -51,6 +51,18 @@ describe("A NATS that fails", () => {
     expect(before?.type === "stored" && after[0]?.type === "stored" && after[0].position.epoch > before.position.epoch).toBe(true);
   });
 
+  test("[D3] a stream that an operator deleted is made anew by whoever asks whether it is ready, though nobody publishes, and followers are told", async () => {
+    const { server, prefix } = sharedNats();
+    await using nodes = natsNodes(server);
+    const { log } = await nodes.open({ prefix });
+    await log.append(LOBBY, [text("old")]);
+    const told = await follow(log);
+    for (const name of await server.streams(prefix)) await server.ask(`STREAM.DELETE.${name}`);
+    expect(await log.ready?.()).toBeNull();
+    await until("it was told", () => told.at(-1) === "changed");
+    expect((await everything(log)).head).toBeNull();
+  });
+
   test("[D3] a stream that an operator deleted under it is made anew, and its channels with it", async () => {
     const { server, prefix } = sharedNats();
     await using nodes = natsNodes(server);
