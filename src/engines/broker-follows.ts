@@ -111,7 +111,7 @@ export abstract class BrokerFollows<One extends Followed> {
     this.look(followed);
   }
 
-  /** What this node asked for may have been done, or not. */
+  /** What this node asked for may have been done, or not; or was done to another log than the one it knew. */
   doubt(channel: string): void {
     const followed = this.channels.get(channel);
     if (followed !== undefined) this.look(followed);

@@ -51,6 +51,37 @@ describe("A NATS that fails", () => {
     expect(before?.type === "stored" && after[0]?.type === "stored" && after[0].position.epoch > before.position.epoch).toBe(true);
   });
 
+  test("[D3] a stream that an operator deleted is made anew by whoever asks whether it is ready, though nobody publishes, and followers are told", async () => {
+    const { server, prefix } = sharedNats();
+    await using nodes = natsNodes(server);
+    const { log } = await nodes.open({ prefix });
+    await log.append(LOBBY, [text("old")]);
+    const told = await follow(log);
+    for (const name of await server.streams(prefix)) await server.ask(`STREAM.DELETE.${name}`);
+    expect(await log.ready?.()).toBeNull();
+    await until("it was told", () => told.at(-1) === "changed");
+    expect((await everything(log)).head).toBeNull();
+  });
+
+  test.each([
+    ["a stream", {}],
+    ["a channel of a stream", { filter: "throughline.*.log.chat.lobby" }],
+  ])("[D3] %s that an operator purged is told to followers who have had all, though nobody publishes", async (_, what) => {
+    await using server = new NatsServer();
+    await using nodes = natsNodes(server);
+    const { log } = await nodes.open({}, { clock: FAST });
+    await log.append(LOBBY, [text("old")]);
+    const told = await follow(log);
+    const asked = async () => (await server.ask<{ api: { total: number } }>("INFO")).api.total;
+    const before = await asked();
+    let own = 0;
+    // What a look asks, and what the next asks, which finds that nothing has changed
+    await until("it has looked in vain", async () => (await asked()) - before - ++own >= 3);
+    for (const name of await server.streams("throughline")) await server.ask(`STREAM.PURGE.${name}`, what);
+    await until("it was told", () => told.at(-1) === "changed");
+    expect((await everything(log)).head).toBeNull();
+  });
+
   test("[D3] a stream that an operator deleted under it is made anew, and its channels with it", async () => {
     const { server, prefix } = sharedNats();
     await using nodes = natsNodes(server);

@@ -103,6 +103,36 @@ describe("What one message of NATS may hold", () => {
   });
 });
 
+describe("A read that NATS breaks off", () => {
+  test("[D5] its consumer gone before it gave anything, leaves no key table in which keys are lacking: what is published again is known", async () => {
+    const { server, prefix } = sharedNats();
+    await using nodes = natsNodes(server);
+    const { log: first } = await nodes.open({ prefix });
+    for (const n of numbers(3)) await first.append(LOBBY, [text(String(n), String(n))]);
+    let broken = 0;
+    const log = nats(
+      async () => {
+        const connection = await connect({ servers: `127.0.0.1:${server.port}` });
+        const requestMany = connection.requestMany.bind(connection);
+        connection.requestMany = async (subject, ...rest) => {
+          if (!subject.includes("CONSUMER.MSG.NEXT") || broken++ > 0) return requestMany(subject, ...rest);
+          return [{ headers: { code: 409, description: "Consumer Deleted" }, data: new Uint8Array(0), subject }] as never;
+        };
+        return connection;
+      },
+      { prefix },
+    );
+    await log.open(CONTEXT);
+    try {
+      expect(await log.append(LOBBY, [text("2", "2")])).toMatchObject([{ type: "duplicate", position: { offset: 2 } }]);
+      expect(broken).toBeGreaterThan(0);
+      expect((await everything(log)).head?.top).toBe(3);
+    } finally {
+      await log.close();
+    }
+  });
+});
+
 /** What is found of a nats-server of this version, whose streams have one copy. */
 function inspected(storage: string, version: string, isSynced: boolean): Promise<Inspection> {
   const info = async () => ({ config: { storage, republish: { dest: "told" } }, state: { last_seq: 0 } });

@@ -102,6 +102,25 @@ describe("Readers of a Redis that fails", () => {
     expect(before?.type === "stored" && after?.type === "stored" && after.position.epoch !== before.position.epoch).toBe(true);
   });
 
+  test("[D3] of a log in whose place an older copy is put under living connections are told, though the same node stores as much again at once", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = redisNodes(server);
+    const { log } = await nodes.open({ prefix });
+    await log.append(LOBBY, [text("old")]);
+    const keys = ["log", "meta"].map((part) => `${prefix}{${LOBBY}}:${part}`);
+    const copies = await Promise.all(keys.map((key) => server.ask.dumpBuffer(key)));
+    const told = await follow(log);
+    await log.append(LOBBY, [text("lost"), text("lost too")]);
+    await until("it was told", () => told.length > 0);
+    const { length } = told;
+    for (const [index, key] of keys.entries()) await server.ask.restore(key, 0, copies[index]!, "REPLACE");
+    // No more than a log that was never taken back has it: the same epoch, the same offsets
+    for (const one of ["new", "newer", "newest"]) await log.append(LOBBY, [text(one)]);
+    expect((await everything(log)).head).toMatchObject({ top: 4, lineage: [{ start: 1 }] });
+    await until("it was told", () => told.length > length);
+    expect(told[length]).toBe("changed");
+  });
+
   test("[D3] of a log that was evicted are told that it is gone, exactly", async () => {
     const { server, prefix } = sharedRedis();
     await using nodes = redisNodes(server);

@@ -81,7 +81,7 @@ export function judgeCuts(ground: Ground, row: string, broker: string, { setting
  * The same history without the gap of one reader, for each of the last: silence, which the checker must find. How many it were. One who stood at an origin, where he had
  * got nothing yet, lost nothing of his: that gap is no part of it.
  */
-function silence(ground: Ground): number {
+export function silence(ground: Ground): number {
   const history = ground.history.toSorted((a, b) => a.t - b.t);
   const silenced = ground.gaps.filter(({ since }) => since?.endsWith(NO_TAG) === false).slice(-SILENCED_MAX);
   expect(silenced.length, "readers that lost something").toBeGreaterThan(0);

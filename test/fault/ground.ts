@@ -18,6 +18,8 @@ import type { Serving } from "./server-child.ts";
 
 /** A limited machine takes its time. */
 const PATIENCE_MS = 30_000;
+/** Where in a position its tag begins. */
+const TAG_AT = 38;
 export const PORT = 4400;
 
 export interface ServeOptions {
@@ -76,7 +78,7 @@ export class Ground {
   #gathered = 0;
   /** Of each reader and channel: where it is. */
   readonly #places = new Map<string, string>();
-  /** Of each channel: where the last that was acknowledged stands. */
+  /** Of each channel: where the last that was acknowledged stands, by its epoch and offset. */
   readonly #lasts = new Map<string, string>();
   /** Readers without a pipe. */
   readonly cut = new Set<string>();
@@ -126,8 +128,8 @@ export class Ground {
   }
 
   /** The JSON that the server answers to a GET, asked from inside of the network. */
-  async fetch<Answer>(path: string): Promise<Answer> {
-    const script = `fetch("http://127.0.0.1:${PORT}${path}", { headers: { Accept: "application/json" } }).then((a) => a.text()).then(console.log)`;
+  async fetch<Answer>(path: string, port = PORT): Promise<Answer> {
+    const script = `fetch("http://127.0.0.1:${port}${path}", { headers: { Accept: "application/json" } }).then((a) => a.text()).then(console.log)`;
     const child = this.start([process.execPath, "-e", script]);
     let text = "";
     child.stdout?.setEncoding("utf8").on("data", (part: string) => {
@@ -138,9 +140,9 @@ export class Ground {
   }
 
   /** What the server's probes say: of readiness true, or the code of the error. */
-  async health(): Promise<{ live: unknown; ready: unknown }> {
-    const { live } = await this.fetch<{ live?: unknown }>("/livez");
-    const { ready, error } = await this.fetch<{ ready?: unknown; error?: { code: string } }>("/readyz");
+  async health(port = PORT): Promise<{ live: unknown; ready: unknown }> {
+    const { live } = await this.fetch<{ live?: unknown }>("/livez", port);
+    const { ready, error } = await this.fetch<{ ready?: unknown; error?: { code: string } }>("/readyz", port);
     return { live, ready: ready ?? error?.code };
   }
 
@@ -274,10 +276,11 @@ export class Ground {
     await until("every reader is back", () => this.cut.size === 0, PATIENCE_MS);
   }
 
-  /** Waits until every reader has what is acknowledged by now. */
-  async shown(): Promise<void> {
+  /** Waits until every reader has what is acknowledged by now; one crowd may be left out. */
+  async shown(but = "-"): Promise<void> {
     const lasts = new Map(this.#lasts);
-    const hasSeen = ([reader, position]: readonly [string, string]) => position >= (lasts.get(channelOf(reader)) ?? "");
+    const hasSeen = ([reader, position]: readonly [string, string]) =>
+      reader.startsWith(but) || position.slice(0, TAG_AT) >= (lasts.get(channelOf(reader)) ?? "");
     await until("every reader has what is stored", () => [...this.#places].every(hasSeen), PATIENCE_MS);
   }
 
@@ -289,7 +292,7 @@ export class Ground {
   }
 
   /** Something is broken now, or mended. */
-  fault(kind: string, phase: FaultEvent["phase"], more: Pick<FaultEvent, "may" | "loses" | "channel"> = {}): void {
+  fault(kind: string, phase: FaultEvent["phase"], more: Pick<FaultEvent, "may" | "loses" | "rewrites" | "channel"> = {}): void {
     if (phase === "start") this.injections++;
     this.history.push({ type: "fault", t: now(), kind, phase, ...more });
   }
@@ -358,8 +361,9 @@ export class Ground {
     this.history.push(event);
     if (event.type === "stored") {
       this.acked++;
-      const { channel, position = "" } = event;
-      if (position > (this.#lasts.get(channel) ?? "")) this.#lasts.set(channel, position);
+      const { channel } = event;
+      const place = event.position?.slice(0, TAG_AT) ?? "";
+      if (place > (this.#lasts.get(channel) ?? "")) this.#lasts.set(channel, place);
     }
     if (event.type === "refused") this.refused++;
     else if (event.type === "unknown") this.unknown++;

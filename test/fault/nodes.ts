@@ -1,10 +1,12 @@
 import type { ChildProcess } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
 import { BALANCERS, type Balancer } from "./balancers.ts";
 import { BIN, BUILT } from "./built.ts";
+import { freeze } from "./freeze.ts";
 import { type Ground, hasEnded, PORT } from "./ground.ts";
 import type { BrokerOptions, Serving } from "./server-child.ts";
 
@@ -56,6 +58,26 @@ export class Nodes {
     if (server === undefined) return;
     server.kill(signal);
     await until(`node ${node} is gone`, () => hasEnded(server));
+  }
+
+  /** Those that have not ended. */
+  get living(): number {
+    return [...this.#servers.values()].filter((server) => !hasEnded(server)).length;
+  }
+
+  /** While all of them stand still something is done. What they were answered before, they hear after it. */
+  async meanwhile(act: () => unknown): Promise<void> {
+    for (const server of this.#servers.values()) await freeze(server);
+    await act();
+    for (const server of this.#servers.values()) server.kill("SIGCONT");
+  }
+
+  /** Nothing can be stored: waits until each says that it is not ready; they live. */
+  async areUnready(): Promise<void> {
+    for (let node = 1; node <= this.count; node++) {
+      const says = () => this.#ground.health(Nodes.portOf(node));
+      await until(`node ${node} is not ready`, async () => isDeepStrictEqual(await says(), { live: true, ready: "not_ready" }));
+    }
   }
 
   signal(node: number, signal: NodeJS.Signals): void {

@@ -13,7 +13,7 @@ import { bufferOf, decodeSheet, type Sheet } from "./record.ts";
 import { headOf, standingAfter } from "./standing.ts";
 
 interface Heard extends Followed {
-  /** Where its whole stream ended when it was looked at last: as long as it ends there, there is nothing to look at. */
+  /** Where its whole stream ended when it was looked at last, and how many messages it had: as long as that is so, there is nothing to look at. */
   end: string;
   unsubscribe: () => void;
 }
@@ -111,7 +111,7 @@ export class Follows extends BrokerFollows<Heard> {
   protected asker(): IsSame<Heard> {
     const ends = new Map<string, Promise<string>>();
     const endOf = (stream: string) => {
-      const end = ends.get(stream) ?? this.#js.info(stream).then(({ created, state }) => `${created} ${state.last_seq}`);
+      const end = ends.get(stream) ?? this.#js.info(stream).then(({ created, state }) => `${created} ${state.last_seq} ${state.messages}`);
       ends.set(stream, end);
       return end;
     };

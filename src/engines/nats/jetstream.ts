@@ -23,7 +23,7 @@ export interface StreamInfo {
     readonly max_msgs_per_subject?: number;
     readonly discard?: string;
   };
-  readonly state: { readonly last_seq: number; readonly subjects?: Readonly<Record<string, number>> };
+  readonly state: { readonly last_seq: number; readonly messages: number; readonly subjects?: Readonly<Record<string, number>> };
   readonly total?: number;
   /** Of one server alone it has no name. */
   readonly cluster?: { readonly name?: string };

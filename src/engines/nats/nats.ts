@@ -7,7 +7,7 @@ import type { LineEvents } from "../broker-line.ts";
 import { Outage } from "../broker-outage.ts";
 import { Channels } from "./channels.ts";
 import type { NatsConnect } from "./connection.ts";
-import { failureOf, Refused } from "./failure.ts";
+import { failureOf, isAway, Refused } from "./failure.ts";
 import { Fence } from "./fence.ts";
 import { Follows } from "./follows.ts";
 import { inspect } from "./inspect.ts";
@@ -181,13 +181,21 @@ class NatsEngine implements Log {
     return this.#use("restart").follows.listen(listener);
   }
 
-  /** By a write that is deleted again, to one stream after the other: one that is full, or whose servers are too few, refuses it as it would a message. */
+  /**
+   * By a write that is deleted again, to one stream after the other: one that is full, or whose servers are too few, refuses it as it would a message. One that is gone is made
+   * anew, as it would be for a message: none may come to a node that is not ready.
+   */
   async ready(): Promise<string | null> {
     const { js, writing, reading } = this.#use("restart");
     if (!writing.isUp || !reading.isUp) return "NATS cannot be reached.";
     const { stream, subject } = this.#places.ready(this.#turn++);
+    const write = () => js.publish(subject, undefined, new Uint8Array(0));
     try {
-      const seq = await js.publish(subject, undefined, new Uint8Array(0));
+      const seq = await write().catch(async (error) => {
+        if (!isAway(error)) throw error;
+        await openStreams(js, this.#places, this.#replicas);
+        return write();
+      });
       await Promise.all([js.delete(stream, seq), reading.flush()]);
       return null;
     } catch (error) {

@@ -73,16 +73,18 @@ end
 `;
 
 /**
- * ARGV: now, countMax, bytesMax, ageMax, keysMax, keyAgeMin, lineageMax (times in ms), 8 letters for an epoch, the offset and the epoch that the
+ * ARGV: now, countMax, bytesMax, ageMax, keysMax, keyAgeMin, lineageMax (times in ms), 8 letters for an epoch, the offset, the epoch and the tag that the
  * followers of the asker know, the asker, how to publish and where, whether a write must be made, then four of each draft: tag, `size kind+event`, data, and `key print` or nothing.
  *
- * Answers: epoch, the start of its era, at, the answers (an offset; or a text: `d offset tag epoch`, `c`, `f`), and the entries between what the followers know and these.
+ * Answers: epoch, the start of its era, at, the answers (an offset; or a text: `d offset tag epoch`, `c`, `f`), the entries between what the followers know and these, and 1
+ * if what the followers know is not there any more.
  */
 const APPEND = `#!lua
 ${SHARED}
 now, ageMax = tonumber(ARGV[1]), tonumber(ARGV[4])
 local countMax, bytesMax, keysMax, keyAgeMin, lineageMax = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local letters, known, knownEpoch, asker, publish, wake, touch = ARGV[8], tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14]
+local letters, known, knownEpoch, knownTag = ARGV[8], tonumber(ARGV[9]), ARGV[10], ARGV[11]
+local asker, publish, wake, touch = ARGV[12], ARGV[13], ARGV[14], ARGV[15]
 
 load()
 local epoch, start
@@ -183,9 +185,19 @@ local function answerFromKey(key, print)
   if not value then keyCount = keyCount + 1 end
 end
 
+-- an older copy may stand in the place of the log, under the very same epoch: tags alone tell
+local function isAstray()
+  if not isOld or known <= 0 or knownTag == '--------' then return false end
+  if known > top then return true end
+  if known < first - 1 then return false end
+  local tag = known == top and topTag or known == first - 1 and boundaryTag or mark(known)[2]
+  return tag ~= knownTag and tag ~= '--------'
+end
+local astray = isAstray()
+
 if isOld then trim() end
 local answers, at, atText, storedFrom = {}, now, nil, nil
-for base = 15, #ARGV, 4 do
+for base = 16, #ARGV, 4 do
   local tag, label, keyed = ARGV[base], ARGV[base + 1], ARGV[base + 3]
   local key, print = string.match(keyed, '^(%S+) (.*)$')
   local answer = key and answerFromKey(key, print)
@@ -210,7 +222,7 @@ for base = 15, #ARGV, 4 do
 end
 
 local missed = {}
-if isOld and known >= 0 and known < topBefore and topBefore - known <= 256 and known + 1 >= firstBefore and string.match(isOld, '([^,:]+):%d+$') == knownEpoch then
+if isOld and not astray and known >= 0 and known < topBefore and topBefore - known <= 256 and known + 1 >= firstBefore and string.match(isOld, '([^,:]+):%d+$') == knownEpoch then
   for _, entry in ipairs(redis.call('XRANGE', log, n(known + 1), n(topBefore))) do
     missed[#missed + 1] = string.match(entry[1], '^%d+')
     missed[#missed + 1] = entry[2][1]
@@ -249,7 +261,7 @@ if storedFrom then
 elseif touch == '1' and isOld then
   redis.call('HSET', meta, 'top', n(top))
 end
-return { epoch or '', start or 0, n(at), answers, missed }
+return { epoch or '', start or 0, n(at), answers, missed, astray and 1 or 0 }
 `;
 
 /** ARGV: after, count, bytes, now, ageMax. Answers: nothing if there is no log; else lineage, first, boundaryTag, top, topTag, then offset, head and data of each entry. */
