@@ -169,6 +169,34 @@ describe.each(BROKERS)("B7: a wake-up by $name", (kind) => {
     expect(told).toEqual(["0", ...numbers(TIMES).map(String), "end"]);
     expect((await broker.questions()) - before).toBeLessThanOrEqual(2);
   });
+
+  test.each(["late", "twice"] as const)(
+    "[D2] that comes %s, behind the removal of what it is about: nothing of it is told any more",
+    async (fate) => {
+      await using proxy = await wayTo(broker.address);
+      await using pair = await Pair.open(broker, proxy, `removed-${++prefixes}`);
+      const { a, b, told } = pair;
+      const remove = async (node: Node) => {
+        const before = told.length;
+        await node.log.remove?.(LOBBY);
+        await until("the removal is told", () => told.length > before);
+      };
+      await remove(a);
+      for (const n of numbers(20)) {
+        proxy.fate = () => fate;
+        await a.log.append(LOBBY, [text(`gone ${n}`)]);
+        if (fate === "twice") await until("it is told", () => told.at(-1) === `gone ${n}`);
+        proxy.heal();
+        await remove(b);
+        const removed = told.length;
+        await until("all have come", () => proxy.pending === 0);
+        await a.log.append(LOBBY, [text(`new ${n}`)]);
+        await until("what is new is told", () => told.length > removed);
+        expect(told.slice(removed)).not.toContain(`gone ${n}`);
+        await remove(a);
+      }
+    },
+  );
 });
 
 /** Two nodes, each by a way of its own, with readers over SSE and WebSocket on each; and three who publish at once: both nodes, and a program without a hub. */
@@ -251,11 +279,13 @@ class Crowd implements AsyncDisposable {
 /** A node, and another that hears of it by a way of its own and never polls. */
 class Pair implements AsyncDisposable {
   readonly a: Node;
+  readonly b: Node;
   readonly told: readonly string[];
   readonly #nodes: readonly Nodes[];
 
-  private constructor(a: Node, told: readonly string[], nodes: readonly Nodes[]) {
+  private constructor(a: Node, b: Node, told: readonly string[], nodes: readonly Nodes[]) {
     this.a = a;
+    this.b = b;
     this.told = told;
     this.#nodes = nodes;
   }
@@ -266,7 +296,7 @@ class Pair implements AsyncDisposable {
     const told = await follow(b.log);
     await a.log.append(LOBBY, [text("0")]);
     await until("it listens", () => told.length === 1);
-    return new Pair(a, told, nodes);
+    return new Pair(a, b, told, nodes);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
