@@ -2,9 +2,10 @@ import { afterAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/adapters/system.ts";
 import { nats } from "../../src/nats.ts";
 import type { Clock } from "../../src/protocol.ts";
-import { everything, follow, LOBBY, natsNodes, text } from "../support/brokers.ts";
+import { codeOf, everything, follow, LOBBY, Nodes, natsNodes, text } from "../support/brokers.ts";
 import { handClock } from "../support/clock.ts";
-import { type NatsServer, sharedNats, stopSharedNats } from "../support/nats-server.ts";
+import { FaultProxy } from "../support/fault-proxy.ts";
+import { connectTo, type NatsServer, sharedNats, stopSharedNats } from "../support/nats-server.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
 
@@ -28,6 +29,31 @@ async function countOf(server: NatsServer, prefix: string, part: "log" | "keys")
 }
 
 describe("A node", () => {
+  test("whose application cannot connect is told its reason, whatever it threw, and tries again if that is later", async () => {
+    const { server, prefix } = sharedNats();
+    for (const thrown of [new Error("no credentials"), "no credentials", undefined, null]) {
+      await using refused = new Nodes(() => nats(() => Promise.reject(thrown)));
+      await expect(refused.open()).rejects.toMatchObject({
+        code: "internal",
+        message: expect.stringMatching(/^NATS cannot be reached: (no credentials|undefined|null)\. /),
+      });
+    }
+    await using proxy = await FaultProxy.open(server.port);
+    let isRefusing = false;
+    let refusals = 0;
+    const connect = () => {
+      if (isRefusing) refusals++;
+      return isRefusing ? Promise.reject(undefined) : connectTo(proxy)();
+    };
+    await using nodes = new Nodes((options) => nats(connect, options));
+    const { log } = await nodes.open({ prefix });
+    isRefusing = true;
+    proxy.cut();
+    await until("it has tried again and again", () => refusals > 4);
+    isRefusing = false;
+    await until("it is back", async () => (await codeOf(log.append(LOBBY, [text("a")]))) === "stored");
+  });
+
   test("takes a function that connects, and nothing else", () => {
     for (const one of [{}, null, "nats://localhost"]) expect(() => nats(one as never)).toThrow(/^nats\(\) takes a function that connects/);
     expect(() => nats((() => {}) as never, { prefix: "a.b" })).toThrow(/prefix/);

@@ -7,13 +7,14 @@ import type { LineEvents } from "../broker-line.ts";
 import { Outage } from "../broker-outage.ts";
 import { Channels } from "./channels.ts";
 import type { NatsConnect } from "./connection.ts";
-import { failureOf, Refused } from "./failure.ts";
+import { failureOf, isForbidden, Refused } from "./failure.ts";
 import { Fence } from "./fence.ts";
 import { Follows } from "./follows.ts";
 import { inspect } from "./inspect.ts";
 import { JetStream } from "./jetstream.ts";
 import { Ledger } from "./ledger.ts";
 import { Line } from "./line.ts";
+import { forbidden, inspectPermissions } from "./permissions.ts";
 import { Places } from "./places.ts";
 import { Reader } from "./reader.ts";
 import { openStreams } from "./streams.ts";
@@ -133,10 +134,12 @@ class NatsEngine implements Log {
     try {
       await Promise.all([writing.open(), reading.open()]);
       await this.#inspect(context, js);
+      for (const sentence of await inspectPermissions(js, places)) context.warn(sentence);
     } catch (error) {
       follows.close();
       for (const one of lines) one.close();
       if (error instanceof ThroughlineError) throw error;
+      if (isForbidden(error)) throw forbidden([error as Error]);
       if (error instanceof Refused) {
         const sentence = `NATS does not give the engine its streams ${places.prefix}-*: ${messageOf(error)} See that this user may make them, and that nothing has their subjects ${places.prefix}.>.`;
         throw new ThroughlineError("internal", sentence, { cause: error });
@@ -185,9 +188,9 @@ class NatsEngine implements Log {
   async ready(): Promise<string | null> {
     const { js, writing, reading } = this.#use("restart");
     if (!writing.isUp || !reading.isUp) return "NATS cannot be reached.";
-    const { stream, subject } = this.#places.ready(this.#turn++);
+    const { stream, keys } = this.#places.ready(this.#turn++);
     try {
-      const seq = await js.publish(subject, undefined, new Uint8Array(0));
+      const seq = await js.publish(keys, undefined, new Uint8Array(0));
       await Promise.all([js.delete(stream, seq), reading.flush()]);
       return null;
     } catch (error) {

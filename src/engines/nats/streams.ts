@@ -1,4 +1,4 @@
-import { isMissing, Refused, Unanswered } from "./failure.ts";
+import { isForbidden, isMissing, Refused, Unanswered } from "./failure.ts";
 import type { JetStream, StreamInfo } from "./jetstream.ts";
 import type { Places } from "./places.ts";
 
@@ -33,7 +33,7 @@ export async function openStreams(
     max_msgs_per_subject: 1,
   };
   const fence = await openStream(js, config).catch((error) => {
-    if (error instanceof Refused) return null;
+    if (error instanceof Refused && !isForbidden(error)) return null;
     throw error;
   });
   return { logs, fence };
