@@ -47,7 +47,7 @@ export async function inspect(js: JetStream, places: Places, replicas: number, i
     account = await js.account();
   } catch (error) {
     if (!(error instanceof Refused) || isForbidden(error)) throw error;
-    const sentence = `NATS keeps no messages here (${error.message}): run nats-server with JetStream (-js), and let this account use it.`;
+    const sentence = `NATS keeps no messages here (${js.api}: ${error.message}) Run nats-server with JetStream (-js), let this account use it, and name the domain of it if it has one.`;
     throw new ThroughlineError("internal", sentence, { cause: error });
   }
   const { logs, fence } = await openStreams(js, places, replicas);

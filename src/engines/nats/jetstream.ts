@@ -15,6 +15,7 @@ export interface StreamInfo {
   readonly created: string;
   readonly config: {
     readonly num_replicas?: number;
+    readonly description?: string;
     readonly storage?: string;
     readonly republish?: { readonly dest: string };
     readonly max_age?: number;
@@ -50,12 +51,13 @@ const NOBODY = 503;
 /** What this engine asks of JetStream, by its API of subjects. All of it is answered by the leader of the stream, none by a copy that may be behind. */
 export class JetStream {
   readonly line: Line;
-  readonly #api: string;
+  /** Where it is asked: it names the domain. */
+  readonly api: string;
   #mayUseMemory = true;
 
   constructor(line: Line, api: string) {
     this.line = line;
-    this.#api = api;
+    this.api = api;
   }
 
   /** Stores a message, and gives its place in the stream. */
@@ -113,7 +115,7 @@ export class JetStream {
         pending = messages.length === 0 ? 0 : placeOf(messages.at(-1)!).pending;
       }
     } finally {
-      this.line.tell(`${this.#api}.CONSUMER.DELETE.${stream}.${name}`, "");
+      this.line.tell(`${this.api}.CONSUMER.DELETE.${stream}.${name}`, "");
     }
   }
 
@@ -132,7 +134,7 @@ export class JetStream {
       inactive_threshold: INACTIVE_NS,
     });
     await this.#fetch(stream, name, { no_wait: true });
-    this.line.tell(`${this.#api}.CONSUMER.DELETE.${stream}.${name}`, "");
+    this.line.tell(`${this.api}.CONSUMER.DELETE.${stream}.${name}`, "");
   }
 
   async #consume(stream: string, config: object): Promise<{ readonly name: string; readonly num_pending: number }> {
@@ -158,7 +160,7 @@ export class JetStream {
     const wanted = JSON.stringify({ batch: FETCH_COUNT_MAX, max_bytes: FETCH_BYTES_MAX, ...wait });
     const codeOf = ({ headers }: NatsMessage) => headers?.code ?? 0;
     const isEnd = (message: NatsMessage) => codeOf(message) >= 400 || placeOf(message).pending === 0;
-    const messages = await this.line.requestMany(`${this.#api}.CONSUMER.MSG.NEXT.${stream}.${consumer}`, wanted, FETCH_COUNT_MAX, isEnd);
+    const messages = await this.line.requestMany(`${this.api}.CONSUMER.MSG.NEXT.${stream}.${consumer}`, wanted, FETCH_COUNT_MAX, isEnd);
     if (messages.some((message) => codeOf(message) === NOBODY)) throw new Refused(NOBODY, "nobody is there to read it.");
     // 408, 409: as many as there were, or as there was room for
     return messages.filter((message) => codeOf(message) === 0);
@@ -179,7 +181,7 @@ export class JetStream {
   }
 
   #ask<Answer>(what: string, body: object): Promise<Answer> {
-    return this.#answer(this.line.request(`${this.#api}.${what}`, JSON.stringify(body)));
+    return this.#answer(this.line.request(`${this.api}.${what}`, JSON.stringify(body)));
   }
 
   async #answer<Answer>(asked: Promise<NatsMessage>): Promise<Answer> {

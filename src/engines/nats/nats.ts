@@ -89,6 +89,10 @@ class NatsEngine implements Log {
     connect: NatsConnect,
     { prefix = "throughline", replicas = 1, streams = STREAMS, synced = false, domain, retain }: NatsOptions,
   ) {
+    if (!Number.isInteger(replicas) || replicas < 1 || replicas > 5)
+      throw new ThroughlineError("internal", "nats() takes 1, 3 or 5 replicas.");
+    if (domain !== undefined && !/^[^\s.*>]+$/.test(domain))
+      throw new ThroughlineError("internal", "The domain of nats() is a word without dots, spaces, * and >, as nats-server has it.");
     this.#connect = connect;
     this.#places = new Places(prefix, streams);
     this.#replicas = replicas;
