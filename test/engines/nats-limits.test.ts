@@ -12,6 +12,7 @@ import type { Clock } from "../../src/protocol.ts";
 import { codeOf, everything, follow, LOBBY, natsNodes, text } from "../support/brokers.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
 import { NatsServer, sharedNats, stopSharedNats } from "../support/nats-server.ts";
+import { isNats } from "../support/nats-version.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
 
@@ -21,6 +22,11 @@ const CONTEXT = {
   ...{ clock: systemClock, random: systemRandom, retain: (_channel: string, own: object) => own as never },
   ...{ keysMax: 1_000_000, keySecondsMin: 86_400, lineageMax: 32, warn: () => {} },
 };
+
+/** Everybody is let in as a user of an account of such limits. */
+function accountOf(limits: string): string[] {
+  return [`accounts { A { jetstream { ${limits} }, users [{ user: a, password: a }] } }`, "no_auth_user: a"];
+}
 
 describe("What one message of NATS may hold", () => {
   test("[D4] a burst of messages with long names of events and keys, whose headers are more than the 64 kB that JetStream takes, is stored", async () => {
@@ -62,6 +68,41 @@ describe("What one message of NATS may hold", () => {
     expect((await other.log.append(LOBBY, [text("1 1", "1 1")]))[0]?.type).toBe("duplicate");
   });
 
+  test("one that takes hardly more than headers is refused, and said why", async () => {
+    await using server = new NatsServer({ lines: ["max_payload: 8KB"] });
+    await using nodes = natsNodes(server);
+    await expect(nodes.open()).rejects.toMatchObject({
+      code: "internal",
+      message: expect.stringMatching(/8192 bytes .*max_payload.* 2MB/),
+    });
+  });
+
+  test("[D10] an account that may have one consumer at a time is read by many all the same", async () => {
+    await using server = new NatsServer({ lines: accountOf("max_mem: 1MB, max_file: 100MB, max_consumers: 1") });
+    await using nodes = natsNodes(server);
+    const [{ log }, other] = [await nodes.open(), await nodes.open()];
+    for (const n of numbers(20)) await log.append(LOBBY, [text(String(n), String(n))]);
+    const pages = await Promise.all(numbers(10).map(() => everything(log)));
+    for (const { entries } of pages) expect(entries.map(({ data }) => Number(data))).toEqual(numbers(20));
+    const again = numbers(20).map((n) => other.log.append(LOBBY, [text(String(n), String(n))]));
+    expect((await Promise.all(again)).every(([one]) => one?.type === "duplicate")).toBe(true);
+  });
+
+  test("[D4] an account that is full refuses, and its operator is told where that takes what was acknowledged, and how it does not", async () => {
+    await using server = new NatsServer({ lines: accountOf("max_mem: 1MB, max_file: 1MB") });
+    await using nodes = natsNodes(server);
+    const { sentences } = await nodes.open({ streams: 1 });
+    expect(sentences.some((sentence) => /may keep 1048576 bytes.*loses sight.*max_bytes/.test(sentence))).toBe(!isNats("2.11"));
+    const { config } = await server.ask<{ config: object }>("STREAM.INFO.throughline-0");
+    await server.ask("STREAM.UPDATE.throughline-0", { ...config, max_bytes: 1_000_000 });
+    const { log, sentences: now } = await nodes.open({ streams: 1 });
+    expect(now.some((sentence) => /loses sight/.test(sentence))).toBe(false);
+    const stored: string[] = [];
+    for (const n of numbers(20)) stored.push(await codeOf(log.append(LOBBY, [text(`${n} ${"x".repeat(100_000)}`)])));
+    expect([...new Set(stored)]).toEqual(["stored", "not_stored"]);
+    expect((await everything(log)).entries).toHaveLength(stored.lastIndexOf("stored") + 1);
+  });
+
   test("[D4] while it is away a large message is not stored, and may be later: it is not told to be too large", async () => {
     await using server = new NatsServer();
     await using nodes = natsNodes(server);
@@ -86,6 +127,8 @@ describe("What one message of NATS may hold", () => {
     });
     await log.open(CONTEXT);
     try {
+      // What it has tried at the start is none
+      said = 0;
       await server.freeze();
       for (const n of numbers(5_000)) {
         log.notify?.({ channel: LOBBY, body: String(n) });

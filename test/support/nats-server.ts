@@ -21,6 +21,8 @@ export interface NatsSettings {
   readonly lines?: readonly string[];
   /** Without JetStream. */
   readonly isPlain?: boolean;
+  /** The domain of JetStream. */
+  readonly domain?: string;
 }
 
 /** A nats-server of a test's own, on a port and in a directory of its own, with JetStream. */
@@ -32,8 +34,9 @@ export class NatsServer {
   #child: ChildProcess | null = null;
   #connection: Promise<NatsConnection> | null = null;
 
-  constructor({ lines = [], isPlain = false }: NatsSettings = {}) {
-    const jetstream = `jetstream { store_dir: "${this.store}", max_mem: 64MB, max_file: 4GB }`;
+  constructor({ lines = [], isPlain = false, domain }: NatsSettings = {}) {
+    const named = domain === undefined ? "" : `, domain: ${domain}`;
+    const jetstream = `jetstream { store_dir: "${this.store}", max_mem: 64MB, max_file: 4GB${named} }`;
     this.#lines = isPlain ? lines : [jetstream, ...lines];
     this.start();
   }

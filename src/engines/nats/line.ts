@@ -72,6 +72,19 @@ export class Line extends BrokerLine<NatsConnection> {
     return () => subscription?.unsubscribe();
   }
 
+  /** Rejects if this user may not subscribe there. */
+  async mayHear(subject: string): Promise<void> {
+    let refused: Error | null = null;
+    const subscription = this.connection?.subscribe(subject, {
+      callback: (error: Error | null) => {
+        refused ??= error;
+      },
+    });
+    await this.flush();
+    subscription?.unsubscribe();
+    if (refused !== null) throw refused;
+  }
+
   /** Resolves once the server has all that was sent before. */
   flush(): Promise<void> {
     return this.ask((connection) => connection.flush());

@@ -7,13 +7,14 @@ import type { LineEvents } from "../broker-line.ts";
 import { Outage } from "../broker-outage.ts";
 import { Channels } from "./channels.ts";
 import type { NatsConnect } from "./connection.ts";
-import { failureOf, isAway, Refused } from "./failure.ts";
+import { failureOf, isAway, isForbidden, Refused } from "./failure.ts";
 import { Fence } from "./fence.ts";
 import { Follows } from "./follows.ts";
 import { inspect } from "./inspect.ts";
 import { JetStream } from "./jetstream.ts";
 import { Ledger } from "./ledger.ts";
 import { Line } from "./line.ts";
+import { forbidden, inspectPermissions } from "./permissions.ts";
 import { Places } from "./places.ts";
 import { Reader } from "./reader.ts";
 import { openStreams } from "./streams.ts";
@@ -88,6 +89,10 @@ class NatsEngine implements Log {
     connect: NatsConnect,
     { prefix = "throughline", replicas = 1, streams = STREAMS, synced = false, domain, retain }: NatsOptions,
   ) {
+    if (!Number.isInteger(replicas) || replicas < 1 || replicas > 5)
+      throw new ThroughlineError("internal", "nats() takes 1, 3 or 5 replicas.");
+    if (domain !== undefined && !/^[^\s.*>]+$/.test(domain))
+      throw new ThroughlineError("internal", "The domain of nats() is a word without dots, spaces, * and >, as nats-server has it.");
     this.#connect = connect;
     this.#places = new Places(prefix, streams);
     this.#replicas = replicas;
@@ -133,10 +138,12 @@ class NatsEngine implements Log {
     try {
       await Promise.all([writing.open(), reading.open()]);
       await this.#inspect(context, js);
+      for (const sentence of await inspectPermissions(js, places)) context.warn(sentence);
     } catch (error) {
       follows.close();
       for (const one of lines) one.close();
       if (error instanceof ThroughlineError) throw error;
+      if (isForbidden(error)) throw forbidden([error as Error]);
       if (error instanceof Refused) {
         const sentence = `NATS does not give the engine its streams ${places.prefix}-*: ${messageOf(error)} See that this user may make them, and that nothing has their subjects ${places.prefix}.>.`;
         throw new ThroughlineError("internal", sentence, { cause: error });
@@ -188,8 +195,8 @@ class NatsEngine implements Log {
   async ready(): Promise<string | null> {
     const { js, writing, reading } = this.#use("restart");
     if (!writing.isUp || !reading.isUp) return "NATS cannot be reached.";
-    const { stream, subject } = this.#places.ready(this.#turn++);
-    const write = () => js.publish(subject, undefined, new Uint8Array(0));
+    const { stream, keys } = this.#places.ready(this.#turn++);
+    const write = () => js.publish(keys, undefined, new Uint8Array(0));
     try {
       const seq = await write().catch(async (error) => {
         if (!isAway(error)) throw error;
