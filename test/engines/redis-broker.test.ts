@@ -145,6 +145,19 @@ describe("Readers of a Redis that fails", () => {
     expect(await given(12)).toEqual([undefined, undefined, []]);
   });
 
+  test("[D5] [D7] of a channel whose order of keys was evicted are not refused for ever: keys that need not be kept make room", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = redisNodes(server);
+    const clock = handClock();
+    const { log } = await nodes.open({ prefix, retain: { countMax: 1 } }, { clock, keysMax: 3, keySecondsMin: 60 });
+    for (const key of ["a", "b", "c"]) await log.append(LOBBY, [text(key, key)]);
+    await server.ask.del(`${prefix}{${LOBBY}}:ages`);
+    expect((await log.append(LOBBY, [text("d", "d")]))[0]?.type).toBe("keys_full");
+    clock.advance(61_000);
+    const drafts = ["d", "e", "c", "a"].map((key) => text(key, key));
+    expect((await log.append(LOBBY, drafts)).map(({ type }) => type)).toEqual(["stored", "stored", "stored", "keys_full"]);
+  });
+
   test("[D3] of a log that was evicted are told that it is gone, exactly", async () => {
     const { server, prefix } = sharedRedis();
     await using nodes = redisNodes(server);

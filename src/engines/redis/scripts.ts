@@ -157,6 +157,18 @@ local function dropKeys()
   end
 end
 
+-- where their order is lost (evicted, deleted by hand), some of the others, so that the table is not full of them for ever
+local function dropStrays()
+  if redis.call('LLEN', ages) + #fresh >= keyCount then return end
+  for _, key in ipairs(redis.call('HRANDFIELD', keys, 64)) do
+    local offset, at = string.match(redis.call('HGET', keys, key), '^(%d+) (%d+)')
+    if not isKeyKept(tonumber(offset), tonumber(at)) then
+      redis.call('HDEL', keys, key)
+      if not freshKeys[key] then keyCount = keyCount - 1 end
+    end
+  end
+end
+
 local function valueOf(key)
   return freshKeys[key] or isOld and redis.call('HGET', keys, key)
 end
@@ -180,6 +192,10 @@ local function answerFromKey(key, print)
       if keyPrint ~= print then return 'c' end
       return 'd ' .. offset .. ' ' .. tag .. ' ' .. keyEpoch
     end
+  end
+  if isOld and keyCount >= keysMax then
+    dropStrays()
+    value = valueOf(key)
   end
   if keyCount >= keysMax then return 'f' end
   if not value then keyCount = keyCount + 1 end
