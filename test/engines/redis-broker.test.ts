@@ -1,4 +1,6 @@
 import { afterAll, describe, expect, test } from "vitest";
+import { readPage } from "../../src/core/page.ts";
+import { positionAt, resume } from "../../src/core/resume.ts";
 import { codeOf, everything, follow, LOBBY, redisNodes, text } from "../support/brokers.ts";
 import { handClock } from "../support/clock.ts";
 import { LIBRARIES, RedisServer, sharedRedis, stopSharedRedis } from "../support/redis-server.ts";
@@ -119,6 +121,41 @@ describe("Readers of a Redis that fails", () => {
     expect((await everything(log)).head).toMatchObject({ top: 4, lineage: [{ start: 1 }] });
     await until("it was told", () => told.length > length);
     expect(told[length]).toBe("changed");
+  });
+
+  test("[D2] [D3] of a log in which a message was deleted are given what stands before it, told of it, and given what stands behind it, each once", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = redisNodes(server);
+    const { log } = await nodes.open({ prefix });
+    for (const n of numbers(12)) await log.append(LOBBY, [text(String(n))]);
+    await server.ask.xdel(`${prefix}{${LOBBY}}:log`, "6-0");
+    const given = async (offset: number) => {
+      const position = positionAt((await everything(log)).head!, [], offset);
+      const { gap, entries } = resume(position, await readPage(log, LOBBY, position, { count: 100, bytes: 1e6 }));
+      return [gap?.reason, gap?.missing, entries.map((entry) => entry.offset)];
+    };
+    expect(await given(0)).toEqual([undefined, undefined, numbers(5)]);
+    expect(await given(3)).toEqual([undefined, undefined, [4, 5]]);
+    expect(await given(5)).toEqual(["trimmed", 1, numbers(6, 7)]);
+    expect(await given(6)).toEqual([undefined, undefined, numbers(6, 7)]);
+    expect(await given(7)).toEqual([undefined, undefined, numbers(5, 8)]);
+    await server.ask.xdel(`${prefix}{${LOBBY}}:log`, "12-0");
+    expect(await given(7)).toEqual([undefined, undefined, numbers(4, 8)]);
+    expect(await given(11)).toEqual(["trimmed", 1, []]);
+    expect(await given(12)).toEqual([undefined, undefined, []]);
+  });
+
+  test("[D5] [D7] of a channel whose order of keys was evicted are not refused for ever: keys that need not be kept make room", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = redisNodes(server);
+    const clock = handClock();
+    const { log } = await nodes.open({ prefix, retain: { countMax: 1 } }, { clock, keysMax: 3, keySecondsMin: 60 });
+    for (const key of ["a", "b", "c"]) await log.append(LOBBY, [text(key, key)]);
+    await server.ask.del(`${prefix}{${LOBBY}}:ages`);
+    expect((await log.append(LOBBY, [text("d", "d")]))[0]?.type).toBe("keys_full");
+    clock.advance(61_000);
+    const drafts = ["d", "e", "c", "a"].map((key) => text(key, key));
+    expect((await log.append(LOBBY, drafts)).map(({ type }) => type)).toEqual(["stored", "stored", "stored", "keys_full"]);
   });
 
   test("[D3] of a log that was evicted are told that it is gone, exactly", async () => {

@@ -157,6 +157,18 @@ local function dropKeys()
   end
 end
 
+-- where their order is lost (evicted, deleted by hand), some of the others, so that the table is not full of them for ever
+local function dropStrays()
+  if redis.call('LLEN', ages) + #fresh >= keyCount then return end
+  for _, key in ipairs(redis.call('HRANDFIELD', keys, 64)) do
+    local offset, at = string.match(redis.call('HGET', keys, key), '^(%d+) (%d+)')
+    if not isKeyKept(tonumber(offset), tonumber(at)) then
+      redis.call('HDEL', keys, key)
+      if not freshKeys[key] then keyCount = keyCount - 1 end
+    end
+  end
+end
+
 local function valueOf(key)
   return freshKeys[key] or isOld and redis.call('HGET', keys, key)
 end
@@ -180,6 +192,10 @@ local function answerFromKey(key, print)
       if keyPrint ~= print then return 'c' end
       return 'd ' .. offset .. ' ' .. tag .. ' ' .. keyEpoch
     end
+  end
+  if isOld and keyCount >= keysMax then
+    dropStrays()
+    value = valueOf(key)
   end
   if keyCount >= keysMax then return 'f' end
   if not value then keyCount = keyCount + 1 end
@@ -223,7 +239,10 @@ end
 
 local missed = {}
 if isOld and not astray and known >= 0 and known < topBefore and topBefore - known <= 256 and known + 1 >= firstBefore and string.match(isOld, '([^,:]+):%d+$') == knownEpoch then
-  for _, entry in ipairs(redis.call('XRANGE', log, n(known + 1), n(topBefore))) do
+  local entries = redis.call('XRANGE', log, n(known + 1), n(topBefore))
+  -- where somebody else has deleted one of them the followers look for themselves
+  if #entries < topBefore - known then entries = {} end
+  for _, entry in ipairs(entries) do
     missed[#missed + 1] = string.match(entry[1], '^%d+')
     missed[#missed + 1] = entry[2][1]
     missed[#missed + 1] = entry[2][2]
@@ -281,23 +300,30 @@ local after, count, room = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3
 local from = math.max(after + 1, first)
 local reply = { lineage, n(first), boundaryTag, n(top), topTag }
 local chunk, taken = 4, 0
+-- where somebody else has deleted an entry a page ends, and begins behind it if it has no more than the place of its reader
+local function isNews() return taken > 1 or (taken == 1 and after == 0) end
 while taken < count and from <= top do
   -- few at first: they may be large
   local entries = redis.call('XRANGE', log, n(from), '+', 'COUNT', math.min(chunk, count - taken))
-  if taken == 0 and entries[1] and string.match(entries[1][1], '^%d+') ~= n(from) then
-    -- somebody else has deleted what stood before it
-    reply[2], reply[3] = string.match(entries[1][1], '^%d+'), '--------'
-  end
   for _, entry in ipairs(entries) do
+    local id = string.match(entry[1], '^%d+')
+    if tonumber(id) ~= from then
+      if isNews() then return reply end
+      reply, room, taken = { lineage, id, '--------', n(top), topTag }, tonumber(ARGV[3]), 0
+      from = tonumber(id)
+    end
     local size = tonumber(string.match(entry[2][1], '^%d+ %S+ %d+ (%d+)'))
     room = room - size
     if room < 0 and taken > 0 then return reply end
     local place = #reply
-    reply[place + 1], reply[place + 2], reply[place + 3] = string.match(entry[1], '^%d+'), entry[2][1], entry[2][2]
+    reply[place + 1], reply[place + 2], reply[place + 3] = id, entry[2][1], entry[2][2]
     taken = taken + 1
+    from = from + 1
   end
-  if #entries == 0 then break end
-  from = from + #entries
+  if #entries == 0 then
+    if isNews() then return reply end
+    return { lineage, n(top + 1), topTag, n(top), topTag }
+  end
   chunk = math.min(chunk * 2, 256)
 end
 return reply
