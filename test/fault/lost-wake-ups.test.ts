@@ -92,6 +92,7 @@ describe.each(BROKERS)("B7: a wake-up by $name", (kind) => {
     console.info(
       `${kind.name}: ${lost} wake-ups lost, ${counts.delivered} messages delivered, all had ${healedMs} ms after the last; seed ${seed}`,
     );
+    expect([counts.refused, counts.unknown]).toEqual([0, 0]);
     expect(counts.gaps).toEqual({ trimmed: 0, truncated: 0, epoch: 0 });
     expect(lost).toBeGreaterThan(PARTS.lost * MESSAGES * CHANNELS);
     // The naive node's fault is that it does not compare, and shows where there is something to compare

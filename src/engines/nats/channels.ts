@@ -19,6 +19,8 @@ export class Publishing {
   /** Calls, trims and removals that hold it. */
   uses = 0;
   isTrimming = false;
+  /** Until then it is left to others. */
+  yieldsUntil = 0;
   /** Offset and bytes at which it was trimmed last. */
   trimmedTop = -1;
   trimmedBytes = 0;
@@ -77,6 +79,16 @@ export class Channels {
   /** This node is about to write to it, or to learn how it stands. */
   isUsed(channel: string): boolean {
     return (this.#channels.get(channel)?.uses ?? 0) > 0;
+  }
+
+  /** Another node could not get in, and is given so long. */
+  yield(channel: string, untilMs: number): void {
+    const known = this.#channels.get(channel);
+    if (known !== undefined) known.yieldsUntil = untilMs;
+  }
+
+  yieldsUntil(channel: string): number {
+    return this.#channels.get(channel)?.yieldsUntil ?? 0;
   }
 
   /** What is told of a channel that is published to here, if it is the very next thing. */

@@ -108,6 +108,7 @@ class NatsEngine implements Log {
     const writing: Line = line(
       outage.needs(() => {
         writerReader.forget();
+        writer.hearTurns();
         void this.#look(context, js);
       }),
     );
@@ -129,7 +130,7 @@ class NatsEngine implements Log {
     const fence = new Fence(js, places.fence, context.random, restore);
     const follows: Follows = new Follows({ log: context, places, node, js: readingJs, reader, channels, hearing });
     const trimmer = new Trimmer({ log: context, js, places, reader: writerReader, channels, ledger });
-    const writer = new Writer({
+    const writer: Writer = new Writer({
       ...{ log: context, js, places, fence, follows, reader: writerReader, channels, ledger, trimmer, retention: this.retention, node },
       restore,
     });

@@ -37,6 +37,11 @@ export class Places {
     return { name: `${this.prefix}-fence`, subject: `${this.prefix}.fence`, sweep: `${this.prefix}.sweep` };
   }
 
+  /** Where a node says that it cannot get in. */
+  get turns(): string {
+    return `${this.prefix}.turns`;
+  }
+
   /** The place of no channel in one of the streams, to see whether it can be written. */
   ready(turn: number): Place {
     return this.#at(turn % this.#streams, "=ready");

@@ -12,7 +12,7 @@ import type { Ledger } from "./ledger.ts";
 import type { Place, Places } from "./places.ts";
 import { planAppend, planRemoval } from "./plan.ts";
 import type { Reader } from "./reader.ts";
-import { decodeSheet, encodeSheet, headerBytesOf, lengthOf, type NewSheet, type Sheet } from "./record.ts";
+import { bufferOf, decodeSheet, encodeSheet, headerBytesOf, lengthOf, type NewSheet, type Sheet } from "./record.ts";
 import { NOTHING, standingAfter } from "./standing.ts";
 import type { Trimmer } from "./trimmer.ts";
 
@@ -24,6 +24,12 @@ const ENTRIES_BYTES_MAX = 60_000;
 const HEADERS_BYTES_MAX = 8_192;
 /** Another node that publishes to the same channel may be quicker so often. */
 const RACES_MAX = 50;
+/** After so many it asks to be let in: the others then leave the channel alone for as long as three of its tries take. */
+const RACES_ASKING = 3;
+const YIELD_MS_MIN = 10;
+const YIELD_MS_MAX = 250;
+/** Between tries it leaves up to so much to others that ask as well. */
+const RACE_PAUSE_MS_MAX = 20;
 /** So long it is tried to find out whether what was sent is stored; then it is not known. */
 const DOUBT_MS_MAX = 6_000;
 const DOUBT_PAUSE_MS = 200;
@@ -72,6 +78,15 @@ export class Writer extends BrokerWriter {
     return super.append(channel, drafts);
   }
 
+  /** Who publishes to a channel without a pause by a short way would keep out who has a longer one: so one that cannot get in says so. To be called once for each connection. */
+  hearTurns(): void {
+    const { js, places, channels, node, log } = this.#context;
+    js.line.subscribe(places.turns, ({ data }) => {
+      const [asker, ms, channel = ""] = bufferOf(data).toString().split(" ");
+      if (asker !== node) channels.yield(channel, log.clock.elapsed() + Math.min(YIELD_MS_MAX, Number(ms) || 0));
+    });
+  }
+
   protected room(): (draft: Draft) => boolean {
     const messageBytesMax = this.#context.js.line.payloadBytesMax - HEADERS_BYTES_MAX;
     let [bytes, headerBytes] = [0, 0];
@@ -84,6 +99,8 @@ export class Writer extends BrokerWriter {
 
   protected async call(channel: string, drafts: readonly Draft[]): Promise<Called> {
     const { log, places, channels, trimmer, retention: own, node } = this.#context;
+    const yieldMs = channels.yieldsUntil(channel) - log.clock.elapsed();
+    if (yieldMs > 0) await this.#pause(yieldMs);
     const state = channels.use(channel);
     const wantsKeys = drafts.some(({ key }) => key !== undefined);
     try {
@@ -137,6 +154,7 @@ export class Writer extends BrokerWriter {
     let isRestored = false;
     let isFresh = false;
     for (let races = 0; ; ) {
+      const since = log.clock.elapsed();
       try {
         if (state.generation !== this.#context.js.line.generation) {
           await this.#catchUp(state, place);
@@ -162,7 +180,8 @@ export class Writer extends BrokerWriter {
         }
         state.generation = 0;
         if (++races === RACES_MAX) throw new Error(`other nodes were quicker ${RACES_MAX} times.`);
-        if (races > 3) await this.#pause(log.random.fraction() * Math.min(100, 2 ** races));
+        if (races >= RACES_ASKING) this.#askForTurn(state.channel, log.clock.elapsed() - since);
+        if (races > RACES_ASKING) await this.#pause(log.random.fraction() * RACE_PAUSE_MS_MAX);
       } catch (error) {
         state.generation = 0;
         if (!isAway(error) || isRestored) throw error;
@@ -171,6 +190,11 @@ export class Writer extends BrokerWriter {
         await restore();
       }
     }
+  }
+
+  #askForTurn(channel: string, tryMs: number): void {
+    const { js, places, node } = this.#context;
+    js.line.tell(places.turns, `${node} ${Math.ceil(YIELD_MS_MIN + 3 * tryMs)} ${channel}`);
   }
 
   /** Stores a sheet, and gives its place; null if another one has taken it. Where no answer comes it is sent again, and so is stored once or not at all. */
