@@ -75,7 +75,7 @@ export function failureOf(error: unknown): Error {
   // Who may not hear the answers may have been heard all the same
   if (violation?.operation === "publish") return new Refused(FORBIDDEN, violation.message);
   if (name === "NoResponders" || cause?.name === "NoResponders" || code === "503")
-    return new Refused(NOBODY, "nobody is there to store it.");
+    return new Refused(NOBODY, "no JetStream answers for it.");
   if (name === "TimeoutError" || code === "TIMEOUT") return new Unanswered("NATS did not answer in time.");
   return error as Error;
 }
