@@ -166,7 +166,10 @@ export class NatsServer {
   #configure(): string {
     const config = join(this.#directory, "nats.conf");
     const places = [`pid_file: "${join(this.#directory, "pid")}"`, `ports_file_dir: "${this.#directory}"`];
-    writeFileSync(config, [this.#listen, ...places, "http: 127.0.0.1:-1", "max_payload: 4MB", ...this.#jetstream, ...this.#lines].join("\n"));
+    writeFileSync(
+      config,
+      [this.#listen, ...places, "http: 127.0.0.1:-1", "max_payload: 4MB", ...this.#jetstream, ...this.#lines].join("\n"),
+    );
     return config;
   }
 
