@@ -152,6 +152,19 @@ describe("A NATS that fails", () => {
     expect((await everything(log)).entries.map(({ data }) => data)).toEqual(["before", "after"]);
   });
 
+  test("a channel can be removed where there is no room left, not even for the word that it is", async () => {
+    const { server, prefix } = sharedNats();
+    await using nodes = natsNodes(server);
+    const { log } = await nodes.open({ prefix, streams: 1 });
+    for (const n of numbers(5)) await log.append(LOBBY, [text(String(n), String(n))]);
+    const { config } = await server.ask<{ config: object }>(`STREAM.INFO.${prefix}-0`);
+    await server.ask(`STREAM.UPDATE.${prefix}-0`, { ...config, max_msgs: 5 });
+    expect(await codeOf(log.append(LOBBY, [text("6")]))).toBe("not_stored");
+    await log.remove?.(LOBBY);
+    expect(await everything(log)).toEqual({ head: null, entries: [] });
+    expect((await log.append(LOBBY, [text("1", "1")]))[0]).toMatchObject({ type: "stored", position: { offset: 1 } });
+  });
+
   test("a message larger than NATS takes is refused, and the others of its time are not", async () => {
     const { server, prefix } = sharedNats();
     await using nodes = natsNodes(server);
@@ -204,6 +217,11 @@ describe("What NATS is set up to keep", () => {
     expect((await everything(log)).entries.map(({ data }) => Number(data))).toEqual(numbers(20));
     const other = await nodes.open();
     expect((await other.log.append(LOBBY, [text("7", "7")]))[0]).toMatchObject({ type: "duplicate", position: { offset: 7 } });
+  });
+
+  test("one that takes no headers is refused, for each publish would cost the connection", async () => {
+    await using server = new NatsServer({ lines: ["no_header_support: true"] });
+    await expect(natsNodes(server).open()).rejects.toMatchObject({ code: "internal", message: expect.stringMatching(/no_header_support/) });
   });
 
   test("one without JetStream keeps nothing, and is refused", async () => {

@@ -179,7 +179,7 @@ describe("A read that NATS breaks off", () => {
 /** What is found of a nats-server of this version, whose streams have one copy. */
 function inspected(storage: string, version: string, isSynced: boolean): Promise<Inspection> {
   const info = async () => ({ config: { storage, republish: { dest: "told" } }, state: { last_seq: 0 } });
-  const js = { line: { version, payloadBytesMax: 2_097_152 }, account: async () => ({}), info } as unknown as JetStream;
+  const js = { line: { version, payloadBytesMax: 2_097_152, takesHeaders: true }, account: async () => ({}), info } as unknown as JetStream;
   return inspect(js, new Places("line", 1), 1, isSynced);
 }
 

@@ -6,9 +6,11 @@ import { until } from "../support/until.ts";
 
 /** A nats-server that lets everybody in as a user of such permissions. */
 function serverFor(permissions: string): NatsServer {
-  return new NatsServer({
-    lines: [`authorization { users: [{ user: a, password: a, permissions: { ${permissions} } }] }`, "no_auth_user: a"],
-  });
+  return new NatsServer({ lines: linesFor(permissions) });
+}
+
+function linesFor(permissions: string): string[] {
+  return [`authorization { users: [{ user: a, password: a, permissions: { ${permissions} } }] }`, "no_auth_user: a"];
 }
 
 const without = (operation: "publish" | "subscribe", subject: string) => serverFor(`${operation}: { deny: ["${subject}"] }`);
@@ -58,6 +60,21 @@ describe("A user of NATS who may not do all", () => {
     const { log } = await nodes.open();
     const refused = log.append("secret", [text("a")]);
     await expect(refused).rejects.toMatchObject({ code: "not_stored", message: expect.stringContaining("Permissions Violation") });
+    expect(await codeOf(log.append(LOBBY, [text("a")]))).toBe("stored");
+  });
+
+  test.each([
+    ["throughline.*.log.>", "NATS refuses to be written."],
+    ["$JS.API.STREAM.MSG.GET.>", "NATS refuses to be read."],
+  ])("[D4] is not ready any more once it may not do what it could: %s", async (subject, reason) => {
+    await using server = serverFor("");
+    await using nodes = natsNodes(server);
+    const { log } = await nodes.open();
+    expect(await log.ready?.()).toBe(null);
+    server.reload(linesFor(`publish: { deny: ["${subject}"] }`));
+    await until("it says so", async () => (await log.ready?.()) === reason);
+    server.reload(linesFor(""));
+    await until("it is ready again", async () => (await log.ready?.()) === null);
     expect(await codeOf(log.append(LOBBY, [text("a")]))).toBe("stored");
   });
 

@@ -28,7 +28,9 @@ export interface NatsSettings {
 /** A nats-server of a test's own, on a port and in a directory of its own, with JetStream. */
 export class NatsServer {
   readonly #directory = mkdtempSync(join(tmpdir(), "throughline-nats-"));
-  readonly #lines: readonly string[];
+  readonly #jetstream: readonly string[];
+  #lines: readonly string[];
+  #listen = "";
   #port = -1;
   #monitor = "";
   #child: ChildProcess | null = null;
@@ -37,7 +39,8 @@ export class NatsServer {
   constructor({ lines = [], isPlain = false, domain }: NatsSettings = {}) {
     const named = domain === undefined ? "" : `, domain: ${domain}`;
     const jetstream = `jetstream { store_dir: "${this.store}", max_mem: 64MB, max_file: 4GB${named} }`;
-    this.#lines = isPlain ? lines : [jetstream, ...lines];
+    this.#jetstream = isPlain ? [] : [jetstream];
+    this.#lines = lines;
     this.start();
   }
 
@@ -94,12 +97,8 @@ export class NatsServer {
 
   /** Starts it, or starts it again with what it has kept, and returns once it listens. */
   start(): void {
-    const config = join(this.#directory, "nats.conf");
-    const lines = [
-      ...[`listen: 127.0.0.1:${this.#port}`, `pid_file: "${join(this.#directory, "pid")}"`, `ports_file_dir: "${this.#directory}"`],
-      ...["http: 127.0.0.1:-1", "max_payload: 4MB", ...this.#lines],
-    ];
-    writeFileSync(config, lines.join("\n"));
+    this.#listen = `listen: 127.0.0.1:${this.#port}`;
+    const config = this.#configure();
     const child = spawn(need("nats-server"), ["-c", config], { stdio: "ignore" });
     this.#child = child;
     const deadline = performance.now() + STARTING_MS_MAX;
@@ -108,6 +107,13 @@ export class NatsServer {
       if (performance.now() > deadline) throw new Error("nats-server does not listen.");
       Atomics.wait(pause, 0, 0, 5);
     }
+  }
+
+  /** Takes other lines of its configuration while it runs. */
+  reload(lines: readonly string[]): void {
+    this.#lines = lines;
+    this.#configure();
+    this.#child?.kill("SIGHUP");
   }
 
   /** Ends it as a crash does; what it has written stays. */
@@ -155,6 +161,16 @@ export class NatsServer {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
+  }
+
+  #configure(): string {
+    const config = join(this.#directory, "nats.conf");
+    const places = [`pid_file: "${join(this.#directory, "pid")}"`, `ports_file_dir: "${this.#directory}"`];
+    writeFileSync(
+      config,
+      [this.#listen, ...places, "http: 127.0.0.1:-1", "max_payload: 4MB", ...this.#jetstream, ...this.#lines].join("\n"),
+    );
+    return config;
   }
 
   /** It writes where it listens once it does; 0 until then. */

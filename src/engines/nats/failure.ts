@@ -19,6 +19,8 @@ const NOBODY = 503;
 const FORBIDDEN = 403;
 const NO_MESSAGE = 10037;
 const CONSUMERS_MAX = 10026;
+/** The account, the server, its disk, the stream. */
+const NO_ROOM = [10002, 10023, 10047, 10077];
 const NO_STREAM = 10059;
 const WRONG_LAST_SEQUENCE = [10071, 10164];
 
@@ -40,6 +42,11 @@ export function isAway(error: unknown): boolean {
 /** There is no stream. */
 export function isMissing(error: unknown): boolean {
   return error instanceof Refused && error.number === NO_STREAM;
+}
+
+/** There is no room for it. */
+export function isFull(error: unknown): boolean {
+  return error instanceof Refused && NO_ROOM.includes(error.number);
 }
 
 /** There are as many consumers as this account, or stream, may have. */
@@ -75,7 +82,7 @@ export function failureOf(error: unknown): Error {
   // Who may not hear the answers may have been heard all the same
   if (violation?.operation === "publish") return new Refused(FORBIDDEN, violation.message);
   if (name === "NoResponders" || cause?.name === "NoResponders" || code === "503")
-    return new Refused(NOBODY, "nobody is there to store it.");
+    return new Refused(NOBODY, "no JetStream answers for it.");
   if (name === "TimeoutError" || code === "TIMEOUT") return new Unanswered("NATS did not answer in time.");
   return error as Error;
 }

@@ -36,6 +36,12 @@ export async function inspect(js: JetStream, places: Places, replicas: number, i
       `This is nats-server ${version}, and the nats engine needs ${VERSION_MIN.join(".")} or later. Update it.`,
     );
   }
+  if (!js.line.takesHeaders) {
+    throw new ThroughlineError(
+      "internal",
+      "This nats-server takes no headers (no_header_support), in which the engine says what a message is. Let it take them.",
+    );
+  }
   if (payloadBytesMax < PAYLOAD_BYTES_MIN) {
     throw new ThroughlineError(
       "internal",

@@ -33,6 +33,11 @@ export class Line extends BrokerLine<NatsConnection> {
     return this.connection?.info?.version ?? "0";
   }
 
+  /** False where the server was told to take none. */
+  get takesHeaders(): boolean {
+    return this.connection?.info?.headers !== false;
+  }
+
   /** One question and its answer. */
   request(subject: string, data: string | Uint8Array, headers?: Uint8Array): Promise<NatsMessage> {
     // All that the library does with headers is to encode them

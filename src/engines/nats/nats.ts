@@ -14,7 +14,7 @@ import { inspect } from "./inspect.ts";
 import { JetStream } from "./jetstream.ts";
 import { Ledger } from "./ledger.ts";
 import { Line } from "./line.ts";
-import { forbidden, inspectPermissions } from "./permissions.ts";
+import { forbidden, inspectPermissions, offer } from "./permissions.ts";
 import { Places } from "./places.ts";
 import { Reader } from "./reader.ts";
 import { openStreams } from "./streams.ts";
@@ -65,6 +65,7 @@ interface Opened {
   readonly writing: Line;
   readonly reading: Line;
   readonly js: JetStream;
+  readonly readingJs: JetStream;
   readonly reader: Reader;
   readonly follows: Follows;
   readonly writer: Writer;
@@ -154,7 +155,7 @@ class NatsEngine implements Log {
       });
     }
     sweeper.begin();
-    this.#opened = { context, lines, writing, reading, js, reader, follows, writer, trimmer, sweeper };
+    this.#opened = { context, lines, writing, reading, js, readingJs, reader, follows, writer, trimmer, sweeper };
   }
 
   async append(channel: string, drafts: readonly Draft[]): Promise<readonly Appended[]> {
@@ -191,24 +192,27 @@ class NatsEngine implements Log {
 
   /**
    * By a write that is deleted again, to one stream after the other: one that is full, or whose servers are too few, refuses it as it would a message. One that is gone is made
-   * anew, as it would be for a message: none may come to a node that is not ready.
+   * anew, as it would be for a message: none may come to a node that is not ready. And by what this user may do to logs.
    */
   async ready(): Promise<string | null> {
-    const { js, writing, reading } = this.#use("restart");
+    const { js, readingJs, writing, reading } = this.#use("restart");
     if (!writing.isUp || !reading.isUp) return "NATS cannot be reached.";
-    const { stream, keys } = this.#places.ready(this.#turn++);
+    const { stream, log, keys } = this.#places.ready(this.#turn++);
     const write = () => js.publish(keys, undefined, new Uint8Array(0));
+    let act = "written";
     try {
       const seq = await write().catch(async (error) => {
         if (!isAway(error)) throw error;
         await openStreams(js, this.#places, this.#replicas);
         return write();
       });
-      await Promise.all([js.delete(stream, seq), reading.flush()]);
+      await Promise.all([js.delete(stream, seq), offer(js, log)]);
+      act = "read";
+      await readingJs.last(stream, log);
       return null;
     } catch (error) {
       if (error instanceof Unsent) return "NATS cannot be reached.";
-      return error instanceof Refused ? "NATS refuses to be written." : "NATS does not answer.";
+      return error instanceof Refused ? `NATS refuses to be ${act}.` : "NATS does not answer.";
     }
   }
 

@@ -1,5 +1,5 @@
 import { ThroughlineError } from "../../protocol/error.ts";
-import { isForbidden } from "./failure.ts";
+import { isForbidden, isLate } from "./failure.ts";
 import type { JetStream } from "./jetstream.ts";
 import type { Places } from "./places.ts";
 import { encodeHeaders } from "./record.ts";
@@ -15,11 +15,10 @@ const NOTHING = new Uint8Array(0);
 export async function inspectPermissions(js: JetStream, places: Places): Promise<readonly string[]> {
   const { prefix, fence } = places;
   const { stream, log, keys, told } = places.ready(0);
-  const offer = (subject: string) => js.publish(subject, EXPECTING_NOTHING, NOTHING);
   const needed = await refusals([
-    offer(log),
-    offer(keys),
-    offer(fence.subject),
+    offer(js, log),
+    offer(js, keys),
+    offer(js, fence.subject),
     js.last(stream, log),
     js.last(fence.name, fence.subject),
     js.tryEach(stream, keys),
@@ -27,7 +26,7 @@ export async function inspectPermissions(js: JetStream, places: Places): Promise
   ]);
   if (needed.length > 0) throw forbidden(needed);
   const sentences: string[] = [];
-  const trimming = await refusals([js.purge(stream, keys, 1), offer(fence.sweep)]);
+  const trimming = await refusals([js.purge(stream, keys, 1), offer(js, fence.sweep)]);
   const hearing = await refusals([js.line.mayHear(told)]);
   // Now that nobody hears it, it is answered at once
   const telling = await refusals([js.line.request(told, NOTHING)]);
@@ -40,6 +39,13 @@ export async function inspectPermissions(js: JetStream, places: Places): Promise
   if (telling.length > 0)
     sentences.push(`${lacking(telling)} Signals, and who is there, do not reach other nodes. Let it publish to ${prefix}.*.told.>.`);
   return sentences;
+}
+
+/** Rejects if nothing can be stored there, and stores nothing. */
+export async function offer(js: JetStream, subject: string): Promise<void> {
+  await js.publish(subject, EXPECTING_NOTHING, NOTHING).catch((error) => {
+    if (!isLate(error)) throw error;
+  });
 }
 
 /** A user who may not do what the engine cannot do without. */

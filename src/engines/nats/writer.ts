@@ -1,9 +1,10 @@
 import type { Appended, Draft, LogContext, Retention } from "../../core/log.ts";
 import { ThroughlineError } from "../../protocol/error.ts";
 import { TAG_LENGTH } from "../../protocol/position.ts";
+import { messageOf } from "../broker-failure.ts";
 import { BrokerWriter, type Called } from "../broker-writer.ts";
 import type { Channels, Publishing } from "./channels.ts";
-import { appendError, isAway, isLate, isRefused, Unanswered } from "./failure.ts";
+import { appendError, isAway, isFull, isLate, isRefused, Unanswered } from "./failure.ts";
 import { type Fence, vouchesFor } from "./fence.ts";
 import type { Follows } from "./follows.ts";
 import type { JetStream } from "./jetstream.ts";
@@ -125,18 +126,30 @@ export class Writer extends BrokerWriter {
     const { places, channels, node, js } = this.#context;
     const place = places.of(channel);
     const state = channels.use(channel);
-    try {
-      await this.#write(state, place, false, (fence) => {
+    const mark = () =>
+      this.#write(state, place, false, (fence) => {
         const isThere = state.standing.lineage.length > 0;
         return { sheet: isThere ? planRemoval(state.standing, node, fence) : null, answer: null };
       });
+    const purge = async () => {
+      for (const subject of [place.keys, place.log]) await js.purge(place.stream, subject, state.standing.seq).catch(() => {});
+    };
+    try {
+      await mark().catch(async (error) => {
+        if (!isFull(error)) throw error;
+        // It goes in any case, and then there is room
+        await purge();
+        await mark().catch((cause) => {
+          throw new Doubt(messageOf(cause), { cause });
+        });
+      });
       // What this leaves behind is of a log that is known to be gone
       if (state.standing.removed === null) return;
-      for (const subject of [place.keys, place.log]) await js.purge(place.stream, subject, state.standing.seq).catch(() => {});
+      await purge();
       if (state.keys !== null) state.keys.lastSegmentSeq = 0;
     } catch (error) {
       const isUnknown = error instanceof Doubt;
-      const sentence = `Whether ${state.channel} was removed is ${isUnknown ? "not known" : "certain: it was not"}: ${(error as Error).message} Remove it again.`;
+      const sentence = `Whether ${state.channel} was removed is ${isUnknown ? "not known" : "certain: it was not"}: ${messageOf(error)} Remove it again.`;
       throw new ThroughlineError(isUnknown ? "unknown" : "not_stored", sentence, { retryAfterMs: 1_000, cause: error });
     } finally {
       channels.release(state);
