@@ -200,6 +200,69 @@ describe.each(LIBRARIES)("Two masters, with $name", (library) => {
   }, 90_000);
 });
 
+describe.each(LIBRARIES)("When of two masters one follows the other, with $name", (library) => {
+  test("[D5] what is published again there is a duplicate where it is stored, whichever of them had it first, and is stored where it was lost", async () => {
+    await using pair = await RedisPair.start();
+    await using nodes = redisNodes(pair, library);
+    const { log: one } = await nodes.open({ waitReplicas: 1 });
+    await one.append(LOBBY, [text("before", "before")]);
+    await pair.split();
+    const { log: other } = await nodes.open();
+    // Whether it is stored the first cannot say: its replica does not have it
+    for (const key of ["lost", "both"]) expect(await codeOf(one.append(LOBBY, [text(key, key)]))).toBe("unknown");
+    const ask = async (log: Log, ...keys: string[]) => {
+      const answers = await log.append(
+        LOBBY,
+        keys.map((key) => text(key, key)),
+      );
+      return answers.map((answer) => ("position" in answer ? `${answer.type} ${answer.position.offset}` : answer.type));
+    };
+    expect(await ask(other, "before", "other", "both")).toEqual(["duplicate 1", "stored 2", "stored 3"]);
+    await pair.replica.follow(pair.master);
+    await until("it has found the new master", async () => (await codeOf(ask(one, "after"))) === "stored");
+    const again = await ask(one, "before", "other", "both", "lost", "lost");
+    expect(again).toEqual(["duplicate 1", "duplicate 2", "duplicate 3", "stored 5", "duplicate 5"]);
+    expect((await everything(other)).entries.map(({ data }) => data)).toEqual(["before", "other", "both", "after", "lost"]);
+  }, 30_000);
+});
+
+describe.each(LIBRARIES)("A Redis that does not let its user ask INFO, with $name", (library) => {
+  test("[D3] fails over without its last messages: a node that goes on writing there before it reads there tells its readers, by the tags alone", async () => {
+    await using pair = await RedisPair.start();
+    for (const { ask } of [pair.master, pair.replica]) await ask.call("ACL", "SETUSER", "default", "-info");
+    const engine = redis(library.client(pair));
+    const tl = throughline({ engine, warn: () => {} });
+    try {
+      const channel = tl.channel(LOBBY);
+      const { position } = await channel.publish("0");
+      await pair.master.ask.set("mark", "1");
+      expect(await pair.master.ask.wait(1, 5_000)).toBe(1);
+      await pair.split();
+      const { ask } = pair.replica;
+      const reader = read(tl, position);
+      for (const text of ["lost 1", "lost 2"]) await channel.publish(text);
+      await until("it has them", () => reader.got.length === 2);
+      const publish = (text: string) =>
+        until("it is stored", async () => (await codeOf(channel.publish("message", text, { key: text }))) === "stored");
+      let [writing] = [] as string[];
+      await until("one writes", async () => {
+        await engine.ready?.();
+        [writing] = idsOf(await ask.client("LIST"), "cmd=set ");
+        return writing !== undefined;
+      });
+      await ask.client("KILL", "ID", String(writing));
+      for (const n of numbers(4)) await publish(`new ${n}`);
+      await ask.call("CLIENT", "KILL", "TYPE", "normal");
+      await publish("end");
+      await until("it has read to the end", () => reader.got.at(-1) === "end");
+      expect(reader.got).toEqual(["lost 1", "lost 2", "gap truncated", "new 3", "new 4", "end"]);
+      reader.end();
+    } finally {
+      await tl.close();
+    }
+  });
+});
+
 describe("Redis Sentinel, with ioredis", () => {
   test("[D2] finds the new master by itself: publishers and readers go on, and nothing replicated is lost", async () => {
     await using pair = await RedisPair.start();

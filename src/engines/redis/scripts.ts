@@ -73,16 +73,16 @@ end
 `;
 
 /**
- * ARGV: now, countMax, bytesMax, ageMax, keysMax, keyAgeMin, lineageMax (times in ms), 8 letters for an epoch, the offset and the epoch that the
+ * ARGV: now, countMax, bytesMax, ageMax, keysMax, keyAgeMin, lineageMax (times in ms), 8 letters for an epoch, offset, epoch and tag of what the
  * followers of the asker know, the asker, how to publish and where, whether a write must be made, then four of each draft: tag, `size kind+event`, data, and `key print` or nothing.
  *
- * Answers: epoch, the start of its era, at, the answers (an offset; or a text: `d offset tag epoch`, `c`, `f`), and the entries between what the followers know and these.
+ * Answers: epoch, the start of its era, at, the answers (an offset; or a text: `d offset tag epoch`, `c`, `f`), the entries between what the followers know and these, and 0 if this log has not what they know.
  */
 const APPEND = `#!lua
 ${SHARED}
 now, ageMax = tonumber(ARGV[1]), tonumber(ARGV[4])
 local countMax, bytesMax, keysMax, keyAgeMin, lineageMax = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local letters, known, knownEpoch, asker, publish, wake, touch = ARGV[8], tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14]
+local letters, known, knownEpoch, knownTag, asker, publish, wake, touch = ARGV[8], tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14], ARGV[15]
 
 load()
 local epoch, start
@@ -93,7 +93,11 @@ if lineage then
 else
   first, top, topTag, boundaryTag, lastAt, bytesTop, bytesBelow = 1, 0, '--------', '--------', 0, 0, 0
 end
-local topBefore, firstBefore = top, first
+local topBefore, firstBefore, hasKnown = top, first, 1
+local function compare(tag)
+  if tag ~= knownTag and tag ~= '--------' and knownTag ~= '--------' then hasKnown = 0 end
+end
+if isOld and known > top then hasKnown = 0 elseif known == top then compare(topTag) end
 
 local function isKept(offset)
   local m = mark(offset)
@@ -185,7 +189,7 @@ end
 
 if isOld then trim() end
 local answers, at, atText, storedFrom = {}, now, nil, nil
-for base = 15, #ARGV, 4 do
+for base = 16, #ARGV, 4 do
   local tag, label, keyed = ARGV[base], ARGV[base + 1], ARGV[base + 3]
   local key, print = string.match(keyed, '^(%S+) (.*)$')
   local answer = key and answerFromKey(key, print)
@@ -211,10 +215,14 @@ end
 
 local missed = {}
 if isOld and known >= 0 and known < topBefore and topBefore - known <= 256 and known + 1 >= firstBefore and string.match(isOld, '([^,:]+):%d+$') == knownEpoch then
-  for _, entry in ipairs(redis.call('XRANGE', log, n(known + 1), n(topBefore))) do
-    missed[#missed + 1] = string.match(entry[1], '^%d+')
-    missed[#missed + 1] = entry[2][1]
-    missed[#missed + 1] = entry[2][2]
+  for _, entry in ipairs(redis.call('XRANGE', log, n(known), n(topBefore))) do
+    local offset = string.match(entry[1], '^%d+')
+    if offset == n(known) then compare(string.match(entry[2][1], ' (%S+)'))
+    else
+      missed[#missed + 1] = offset
+      missed[#missed + 1] = entry[2][1]
+      missed[#missed + 1] = entry[2][2]
+    end
   end
 end
 
@@ -249,7 +257,7 @@ if storedFrom then
 elseif touch == '1' and isOld then
   redis.call('HSET', meta, 'top', n(top))
 end
-return { epoch or '', start or 0, n(at), answers, missed }
+return { epoch or '', start or 0, n(at), answers, missed, hasKnown }
 `;
 
 /** ARGV: after, count, bytes, now, ageMax. Answers: nothing if there is no log; else lineage, first, boundaryTag, top, topTag, then offset, head and data of each entry. */

@@ -60,15 +60,18 @@ export class Writer extends BrokerWriter {
       const words = [
         ...[Math.floor(log.clock.now()), retention.countMax, retention.bytesMax, retention.secondsMax * 1_000].map(String),
         ...[log.keysMax, log.keySecondsMin * 1_000, log.lineageMax].map(String),
-        ...[log.random.letters(8), String(known?.offset ?? -1), known?.epoch ?? "", node, publish, place.wake, replicas > 0 ? "1" : "0"],
+        ...[log.random.letters(8), String(known?.offset ?? -1), known?.epoch ?? "", known?.tag ?? ""],
+        ...[node, publish, place.wake, replicas > 0 ? "1" : "0"],
         ...drafts.flatMap((draft, index) => draftWords(draft, tags[index]!)),
       ];
       const { generation } = line;
       isAsked = true;
-      const [epoch, start, at, answered, missed] = listOf(await run(line, SCRIPTS.append, place.keys, words));
+      const [epoch, start, at, answered, missed, hasKnown] = listOf(await run(line, SCRIPTS.append, place.keys, words));
       const answers = readAppended(listOf(answered), textOf(epoch), tags);
       const entries = entriesOf(drafts, answers, Number(textOf(at)));
-      follows.appended(channel, textOf(epoch), Number(start), readEntries(listOf(missed)), entries);
+      // Of a log that lost its end unnoticed, and went on under the same epoch, nobody is told but by a look: followers go by the offset
+      if (Number(hasKnown) === 0 && textOf(epoch) === known?.epoch) follows.doubt(channel);
+      else follows.appended(channel, textOf(epoch), Number(start), readEntries(listOf(missed)), entries);
       const confirmed = replication.confirm(generation).catch((error) => {
         throw unknownError(channel, error.message, error);
       });
