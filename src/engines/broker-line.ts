@@ -87,7 +87,8 @@ export abstract class BrokerLine<Connection> {
     this.#drop(new Error("The engine was closed."));
   }
 
-  protected get upMs(): number {
+  /** How long there has been this connection. */
+  get upMs(): number {
     return this.context.clock.elapsed() - this.#upAt;
   }
 

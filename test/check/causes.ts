@@ -9,10 +9,14 @@ export function rankOf(level: string | undefined): number {
 
 interface Loss {
   readonly t: number;
+  /** As long as there are two logs one of which is lost; else at once. */
+  until: number;
   readonly channel: string | undefined;
   /** Acknowledged messages of this rank and below may be gone; -1: none, though what readers hold may be called in question. */
   readonly rank: number;
   readonly rewrites: boolean;
+  /** The kind of a fault that lasts. */
+  readonly splits: string | null;
 }
 
 /** What was broken, as far as it excuses something. */
@@ -23,16 +27,21 @@ export class Causes {
   /** When all faults were over; null while nobody has said so. */
   calmAt: number | null = null;
 
-  add({ t, phase, channel, may = [], loses = [], rewrites = false }: FaultEvent): void {
+  add({ t, kind, phase, channel, may = [], loses = [], rewrites = false, splits = false }: FaultEvent): void {
     this.calmAt = phase === "calm" ? t : null;
     if (phase === "calm") return;
+    const split = this.#losses.find((loss) => loss.splits === kind && loss.until > t);
+    if (phase === "stop" && split !== undefined) {
+      split.until = t;
+      this.#lose({ t, until: t, channel: split.channel, rank: -1, rewrites: false, splits: null });
+    }
     for (const reason of may) {
       const cause = `${reason} ${channel ?? ""}`;
       if (!this.#began.has(cause)) this.#began.set(cause, t);
     }
     if (loses.length === 0 && !may.includes("truncated") && !may.includes("epoch")) return;
-    this.#losses.push({ t, channel, rank: Math.max(-1, ...loses.map(rankOf)), rewrites });
-    this.#generations.set(channel, (this.#generations.get(channel) ?? 0) + 1);
+    const until = splits ? Number.POSITIVE_INFINITY : t;
+    this.#lose({ t, until, channel, rank: Math.max(-1, ...loses.map(rankOf)), rewrites, splits: splits ? kind : null });
   }
 
   /** Whether a gap of this reason may be told now. */
@@ -51,8 +60,20 @@ export class Causes {
     return this.#losses.some((loss) => loss.rewrites && loss.t <= before && (loss.channel ?? channel) === channel);
   }
 
+  /** Whether there were two logs then, or within so many milliseconds before. */
+  isSplit(channel: string, t: number, withinMs = 0): boolean {
+    return this.#losses.some(
+      (loss) => loss.splits !== null && loss.t <= t && loss.until >= t - withinMs && (loss.channel ?? channel) === channel,
+    );
+  }
+
   /** Whether something of this rank may have been lost within these times. */
   mayLose(channel: string, rank: number, from: number, to = Number.POSITIVE_INFINITY): boolean {
-    return this.#losses.some((loss) => loss.rank >= rank && loss.t >= from && loss.t <= to && (loss.channel ?? channel) === channel);
+    return this.#losses.some((loss) => loss.rank >= rank && loss.until >= from && loss.t <= to && (loss.channel ?? channel) === channel);
+  }
+
+  #lose(loss: Loss): void {
+    this.#losses.push(loss);
+    this.#generations.set(loss.channel, (this.#generations.get(loss.channel) ?? 0) + 1);
   }
 }

@@ -32,6 +32,8 @@ const lostTail = fault("lose tail", { may: ["truncated"], loses: ["disk"] });
 const trimmed = fault("trim", { may: ["trimmed"] });
 const removed = fault("remove", { may: ["epoch"], loses: ["disk"] });
 const rewroteTail = fault("rewrite tail", { may: ["truncated"], loses: ["disk"], rewrites: true });
+const split = fault("split", { may: ["truncated", "epoch"], loses: ["disk"], splits: true });
+const healed: Told = { type: "fault", kind: "split", phase: "stop" };
 const restored = fault("restore", { may: ["truncated"], loses: ["disk"] });
 
 /** Five are stored; the last two are lost, and their places given to 6 and 7; the reader is told, or is not. */
@@ -61,6 +63,9 @@ const rewrittenLog: [number, string][] = [
   [3, at(2, "b")],
   [4, at(3, "b")],
 ];
+
+/** One after the other, the second by the other of two logs, which has less before it. */
+const inSplit = [publish(2), stored(2, at(3)), publish(3), stored(3, at(2, "b", 2))];
 
 const CASES: readonly Case[] = [
   {
@@ -436,6 +441,39 @@ const CASES: readonly Case[] = [
     what: "it moves a reader on, does not say what is missing, and nothing was trimmed",
     faulty: [begin(), publishAll(1, 1), message(1), lostTail, gap("truncated", at(1), at(2, "b"), null)],
     innocent: [begin(), publishAll(1, 1), message(1), lostTail, trimmed, gap("truncated", at(1), at(2, "b"), null)],
+  },
+  {
+    name: "realtime-order",
+    what: "of what two logs stored, one stands before what was answered when it was asked for",
+    faulty: [publishAll(1, 1), split, inSplit, healed, final([three[0]!, [3, at(2, "b", 2)], [2, at(3)]])],
+    innocent: [publishAll(1, 1), split, inSplit, healed, final([three[0]!, [3, at(2, "b", 2)]])],
+  },
+  {
+    name: "lost-postfix",
+    what: "it is lost though it was acknowledged when there was one log again",
+    faulty: [split, healed, publishAll(1, 1), final([])],
+    innocent: [split, publishAll(1, 1), healed, final([])],
+  },
+  {
+    name: "duplicate-publish",
+    what: "two logs have it, and both are left",
+    faulty: [split, publishAll(1, 1), repeat(1, 2, "b"), healed, final([three[0]!, [1, at(2, "b")]])],
+    innocent: [split, publishAll(1, 1), repeat(1, 2, "b"), healed, final([three[0]!])],
+  },
+  {
+    name: "gap-lied",
+    what: "it says that the log is another, and has been one again for long, which has the reader's message",
+    faulty: [
+      begin(),
+      split,
+      publishAll(1, 1),
+      message(1),
+      healed,
+      { ...gap("epoch", at(1), at(0), null), t: 5_000 },
+      message(1),
+      finalAll(1, 1),
+    ],
+    innocent: [begin(), split, publishAll(1, 1), message(1), healed, gap("epoch", at(1), at(0), null), message(1), finalAll(1, 1)],
   },
   {
     name: "never-caught-up",

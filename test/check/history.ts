@@ -119,6 +119,8 @@ export interface FaultEvent {
   readonly loses?: readonly string[];
   /** Offsets are given again under the same epoch, and the store does not notice: what it says of that epoch's end later is not to be relied on (PROTOCOL.md §6). */
   readonly rewrites?: boolean;
+  /** From its start to its stop there are two logs, each of which stores and acknowledges; one of them is lost. What was asked for meanwhile stands in an order with what is left, and with nothing else. */
+  readonly splits?: boolean;
 }
 
 /** The log at the end, read by a fresh reader over one way (`via`: a transport, or the store itself). All of them must agree. */

@@ -126,7 +126,7 @@ export class Ledger {
       entry.acked.rank = Math.max(entry.acked.rank, rank);
     }
     const generation = this.#causes.generation(this.name);
-    if (content.generation !== generation) return;
+    if (content.generation !== generation || this.#causes.isSplit(this.name, t)) return;
     const publisher = this.#publishers.get(pid);
     const offset = publisher?.generation === generation ? Math.max(publisher.offset, entry.offset) : entry.offset;
     this.#publishers.set(pid, { generation, offset });
@@ -179,7 +179,7 @@ export class Ledger {
     const generation = this.#causes.generation(this.name);
     content.seenAt = t;
     content.seenGeneration = generation;
-    if (content.generation !== generation || content.attempts === 0) return;
+    if (content.generation !== generation || content.attempts === 0 || this.#causes.isSplit(this.name, t)) return;
     if (offset <= content.afterAll) {
       const sentence = `${hash} is at ${offset} of ${this.name}, though ${content.afterAll} was stored before it was asked for`;
       this.#findings.add("realtime-order", t, sentence);

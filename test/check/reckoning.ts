@@ -34,6 +34,7 @@ export function reckon(ledger: Ledger, finals: readonly FinalEvent[], traces: re
   for (const trace of traces) trace.finish(terms.endAt);
   if (remains === null) return;
   judgeAcked(ledger, remains, terms);
+  judgeSplits(ledger, remains, terms);
   for (const trace of traces) {
     for (const claim of trace.claims) judgeClaim(trace, claim, remains, terms);
     if (terms.causes.calmAt !== null && !trace.ended && trace.offset >= 0) judgeEnd(trace, remains, terms);
@@ -139,12 +140,13 @@ function judgeSteps(ledger: Ledger, { findings }: Terms): void {
 }
 
 /** P7: what was sent over one connection, each once, stands in the order sent. */
-function judgeConnections(ledger: Ledger, { findings }: Terms): void {
+function judgeConnections(ledger: Ledger, { causes, findings }: Terms): void {
   for (const [connection, contents] of ledger.connections) {
     let last: Content | null = null;
     for (const content of contents) {
       const { attempts, refused, generation, seenGeneration, entries } = content;
       if (attempts !== 1 || refused > 0 || entries.length !== 1 || generation !== seenGeneration) continue;
+      if (causes.isSplit(ledger.name, content.seenAt)) continue;
       if (last !== null && last.generation === generation && last.entries[0]!.offset >= entries[0]!.offset) {
         const sentence = `${content.hash} was sent after ${last.hash} over ${connection}, and stands before it on ${ledger.name}`;
         findings.add("publisher-order", content.seenAt, sentence);
@@ -176,10 +178,24 @@ function judgeAcked(ledger: Ledger, remains: Remains, { causes, findings }: Term
   }
 }
 
+/** P7, where there were two logs: of what is left nothing stands before what had been answered when it was asked for. */
+function judgeSplits(ledger: Ledger, remains: Remains, { causes, findings }: Terms): void {
+  let next: Entry | null = null;
+  for (const entry of [...remains.places].sort((a, b) => b.offset - a.offset)) {
+    const { content, acked } = entry;
+    const isSplit = content !== null && causes.isSplit(ledger.name, content.seenAt);
+    if (isSplit && next !== null && content.askedAt > next.acked!.at) {
+      const sentence = `${content.hash} is at ${entry.place} of ${ledger.name}, though ${next.place} was acknowledged before it was asked for`;
+      findings.add("realtime-order", content.seenAt, sentence);
+    }
+    if (acked !== null && acked.at < (next?.acked?.at ?? Number.POSITIVE_INFINITY)) next = entry;
+  }
+}
+
 /** P8: what a gap said is true. */
 function judgeClaim(
   { ledger, who }: Trace,
-  { gap, epoch, place, generation, judged, had }: Claim,
+  { gap, epoch, place, generation, judged, had, isSplit }: Claim,
   remains: Remains,
   { causes, findings }: Terms,
 ): void {
@@ -193,7 +209,7 @@ function judgeClaim(
   if (reason === "trimmed") return;
   const own = ledger.entries.get(place);
   // Nothing that may bring it back has happened since; nor, beside what took it, while the gap was on its way
-  if (own !== undefined && isSame && generation - judged <= 1 && remains.places.has(own)) {
+  if (own !== undefined && isSame && !isSplit && generation - judged <= 1 && remains.places.has(own)) {
     if (reason === "truncated" || own.epoch === epoch) lie("the log has the very message where it stood");
   }
   const isRewritten = ledger.rewritten || causes.rewrote(ledger.name, t);

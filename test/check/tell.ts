@@ -55,8 +55,8 @@ export function gap(reason: GapEvent["reason"], since: string, resumeFrom: strin
   return { type: "gap", channel: CHANNEL, cid, reason, since, resumeFrom, missing };
 }
 
-export function fault(kind: string, { may, loses, rewrites }: Pick<FaultEvent, "may" | "loses" | "rewrites"> = {}): Told {
-  return { type: "fault", kind, phase: "start", ...(may && { may }), ...(loses && { loses }), ...(rewrites && { rewrites }) };
+export function fault(kind: string, more: Pick<FaultEvent, "may" | "loses" | "rewrites" | "splits"> = {}): Told {
+  return { type: "fault", kind, phase: "start", ...more };
 }
 
 export const calm: Told = { type: "fault", kind: "all", phase: "calm" };

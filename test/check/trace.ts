@@ -6,6 +6,8 @@ import type { Findings, ViolationName } from "./verdict.ts";
 
 /** Missing offsets that are waited for, in case they come late, which is another fault. */
 const HOLE_MAX = 256;
+/** So long a gap may have been on its way. */
+const CARRIED_MS = 2_000;
 
 /** What a gap claims that only the end of the history shows to be true. */
 export interface Claim {
@@ -18,6 +20,8 @@ export interface Claim {
   readonly judged: number;
   /** The entry that it had at the offset where it was told to resume. */
   readonly had: Entry | undefined;
+  /** There were two logs when it was judged, or may have been: the other one did not have what is left. */
+  readonly isSplit: boolean;
 }
 
 /** One reader of one channel: the line that it was given, held against what may follow what. */
@@ -127,7 +131,8 @@ export class Trace {
     const own = ledger.entries.get(place);
     const judgedAt = Math.min(toldAt ?? t, own?.seenAt ?? this.#askedAt, own?.content?.askedAt ?? Number.POSITIVE_INFINITY);
     const judged = this.#causes.generation(ledger.name, judgedAt);
-    if (this.offset >= 0) this.claims.push({ gap, epoch, place, generation, judged, had: this.#heldAt(resume.offset) });
+    const isSplit = this.#causes.isSplit(ledger.name, t, CARRIED_MS);
+    if (this.offset >= 0) this.claims.push({ gap, epoch, place, generation, judged, had: this.#heldAt(resume.offset), isSplit });
     this.#giveUpHoles();
     // Trimming vouches for the present log only: where the log went back since, what the reader holds may have been lost behind it
     if (reason !== "trimmed" || generation !== this.#generation) {

@@ -5,11 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { describe, expect, test } from "vitest";
-import { type Throughline, throughline } from "../../src/index.ts";
+import { type Log, type Throughline, throughline } from "../../src/index.ts";
 import { NO_TAG, parsePosition } from "../../src/protocol.ts";
 import { redis } from "../../src/redis.ts";
 import { freePort } from "../server/program.ts";
-import { everything, LOBBY, redisNodes, text } from "../support/brokers.ts";
+import { codeOf, everything, follow, LOBBY, redisNodes, text } from "../support/brokers.ts";
 import { need } from "../support/need.ts";
 import { RedisPair } from "../support/redis-pair.ts";
 import { LIBRARIES } from "../support/redis-server.ts";
@@ -132,6 +132,137 @@ describe.each(LIBRARIES)("A failover, with $name", (library) => {
   });
 });
 
+describe.each(LIBRARIES)("A master that is made a replica and keeps its connections, with $name", (library) => {
+  test("[D10] is left by a node where everybody only listens: its readers go on, and it is ready again", async () => {
+    await using pair = await RedisPair.start();
+    await using nodes = redisNodes(pair, library);
+    const { log } = await nodes.open();
+    await log.append(LOBBY, [text("0")]);
+    const told = await follow(log);
+    await pair.takeOver();
+    const { log: other } = await nodes.open();
+    await other.append(LOBBY, [text("1")]);
+    await until("they are told", () => told.at(-1) === "1", 20_000);
+    await until("it is ready", async () => (await log.ready?.()) === null, 20_000);
+  }, 60_000);
+
+  test("[D10] is left too where it hears nothing from the new one, and shows what it had", async () => {
+    await using pair = await RedisPair.start();
+    await using nodes = redisNodes(pair, library);
+    const { log } = await nodes.open();
+    await log.append(LOBBY, [text("0")]);
+    const told = await follow(log);
+    await pair.split();
+    // As where it has no password for the new one
+    await pair.replica.ask.replicaof("127.0.0.1", "1");
+    const { log: other } = await nodes.open();
+    await other.append(LOBBY, [text("1")]);
+    await until("they are told", () => told.at(-1) === "1", 20_000);
+    const notices: string[] = [];
+    log.listen?.(({ body }) => notices.push(body));
+    const hears = async () => {
+      other.notify?.({ channel: LOBBY, body: "signal" });
+      return notices.length > 0;
+    };
+    await until("signals are heard", hears, 20_000);
+  }, 60_000);
+});
+
+describe.each(LIBRARIES)("Two masters, with $name", (library) => {
+  test("[D2] [D10] a node one of whose connections has found the new one follows it with the others, whichever it was", async () => {
+    await using pair = await RedisPair.start();
+    await using nodes = redisNodes(pair, library);
+    const { ask } = pair.master;
+    const torn: { does: string; log: Log; told: string[]; own: string }[] = [];
+    for (const does of ["set", "exists", "subscribe"]) {
+      const others = idsOf(await ask.client("LIST"));
+      const { log } = await nodes.open();
+      const told = await follow(log);
+      let own: string | undefined;
+      await until(`one does ${does}`, async () => {
+        await log.ready?.();
+        own = idsOf(await ask.client("LIST"), `cmd=${does} `).find((id) => !others.includes(id));
+        return own !== undefined;
+      });
+      torn.push({ does, log, told, own: String(own) });
+    }
+    await pair.split();
+    for (const { own } of torn) await ask.client("KILL", "ID", own);
+    const { log: other } = await nodes.open();
+    await other.append(LOBBY, [text("new")]);
+    for (const { does, log } of torn) {
+      await until("all are told", () => torn.every(({ told }) => told.includes("new")), 20_000);
+      const append = () => codeOf(log.append(LOBBY, [text(does, does)]));
+      await until("it is stored", async () => (await append()) === "stored" && (await everything(other)).entries.at(-1)?.data === does);
+      expect((await everything(log)).entries.at(-1)?.data).toBe(does);
+      await until("all are told", () => torn.every(({ told }) => told.includes(does)));
+    }
+  }, 90_000);
+});
+
+describe.each(LIBRARIES)("When of two masters one follows the other, with $name", (library) => {
+  test("[D5] what is published again there is a duplicate where it is stored, whichever of them had it first, and is stored where it was lost", async () => {
+    await using pair = await RedisPair.start();
+    await using nodes = redisNodes(pair, library);
+    const { log: one } = await nodes.open({ waitReplicas: 1 });
+    await one.append(LOBBY, [text("before", "before")]);
+    await pair.split();
+    const { log: other } = await nodes.open();
+    // Whether it is stored the first cannot say: its replica does not have it
+    for (const key of ["lost", "both"]) expect(await codeOf(one.append(LOBBY, [text(key, key)]))).toBe("unknown");
+    const ask = async (log: Log, ...keys: string[]) => {
+      const answers = await log.append(
+        LOBBY,
+        keys.map((key) => text(key, key)),
+      );
+      return answers.map((answer) => ("position" in answer ? `${answer.type} ${answer.position.offset}` : answer.type));
+    };
+    expect(await ask(other, "before", "other", "both")).toEqual(["duplicate 1", "stored 2", "stored 3"]);
+    await pair.replica.follow(pair.master);
+    await until("it has found the new master", async () => (await codeOf(ask(one, "after"))) === "stored");
+    const again = await ask(one, "before", "other", "both", "lost", "lost");
+    expect(again).toEqual(["duplicate 1", "duplicate 2", "duplicate 3", "stored 5", "duplicate 5"]);
+    expect((await everything(other)).entries.map(({ data }) => data)).toEqual(["before", "other", "both", "after", "lost"]);
+  }, 30_000);
+});
+
+describe.each(LIBRARIES)("A Redis that does not let its user ask INFO, with $name", (library) => {
+  test("[D3] fails over without its last messages: a node that goes on writing there before it reads there tells its readers, by the tags alone", async () => {
+    await using pair = await RedisPair.start();
+    for (const { ask } of [pair.master, pair.replica]) await ask.call("ACL", "SETUSER", "default", "-info");
+    const engine = redis(library.client(pair));
+    const tl = throughline({ engine, warn: () => {} });
+    try {
+      const channel = tl.channel(LOBBY);
+      const { position } = await channel.publish("0");
+      await pair.master.ask.set("mark", "1");
+      expect(await pair.master.ask.wait(1, 5_000)).toBe(1);
+      await pair.split();
+      const { ask } = pair.replica;
+      const reader = read(tl, position);
+      for (const text of ["lost 1", "lost 2"]) await channel.publish(text);
+      await until("it has them", () => reader.got.length === 2);
+      const publish = (text: string) =>
+        until("it is stored", async () => (await codeOf(channel.publish("message", text, { key: text }))) === "stored");
+      let [writing] = [] as string[];
+      await until("one writes", async () => {
+        await engine.ready?.();
+        [writing] = idsOf(await ask.client("LIST"), "cmd=set ");
+        return writing !== undefined;
+      });
+      await ask.client("KILL", "ID", String(writing));
+      for (const n of numbers(4)) await publish(`new ${n}`);
+      await ask.call("CLIENT", "KILL", "TYPE", "normal");
+      await publish("end");
+      await until("it has read to the end", () => reader.got.at(-1) === "end");
+      expect(reader.got).toEqual(["lost 1", "lost 2", "gap truncated", "new 3", "new 4", "end"]);
+      reader.end();
+    } finally {
+      await tl.close();
+    }
+  });
+});
+
 describe("Redis Sentinel, with ioredis", () => {
   test("[D2] finds the new master by itself: publishers and readers go on, and nothing replicated is lost", async () => {
     await using pair = await RedisPair.start();
@@ -158,6 +289,12 @@ describe("Redis Sentinel, with ioredis", () => {
     }
   }, 40_000);
 });
+
+/** Of those in a CLIENT LIST that are doing it. */
+function idsOf(list: unknown, doing = ""): string[] {
+  const lines = String(list).split("\n");
+  return lines.filter((line) => line.includes(doing)).flatMap((line) => /^id=(\d+)/.exec(line)?.[1] ?? []);
+}
 
 /** A Sentinel that watches one master, and acts alone. */
 async function startSentinel(port: number, master: number): Promise<AsyncDisposable> {

@@ -292,7 +292,7 @@ export class Ground {
   }
 
   /** Something is broken now, or mended. */
-  fault(kind: string, phase: FaultEvent["phase"], more: Pick<FaultEvent, "may" | "loses" | "rewrites" | "channel"> = {}): void {
+  fault(kind: string, phase: FaultEvent["phase"], more: Pick<FaultEvent, "may" | "loses" | "rewrites" | "splits" | "channel"> = {}): void {
     if (phase === "start") this.injections++;
     this.history.push({ type: "fault", t: now(), kind, phase, ...more });
   }

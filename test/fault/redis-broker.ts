@@ -12,15 +12,30 @@ const PORT = 6379;
 const SPARE_PORT = 6380;
 /** A busy machine takes its time for a copy of all. */
 const PATIENCE_MS = 30_000;
-/** Where an operator asks it: no rule of a fault cuts that off. */
-const DESK = "127.0.0.1";
-/** Where a replica finds its master. */
-const UPSTREAM = "127.0.2.9";
-/** Cuts replicas off from their master. */
-export const UPSTREAM_DROPPED = [`ip saddr ${UPSTREAM} drop`, `ip daddr ${UPSTREAM} drop`];
+/** The machine of a Redis, by its addresses. */
+export interface Site {
+  /** Where an operator asks it: no rule of a fault cuts that off. */
+  readonly desk: string;
+  /** Where a replica finds its master. */
+  readonly upstream: string;
+}
+
+const SITE: Site = { desk: "127.0.0.1", upstream: "127.0.2.9" };
+/** Another machine, whose Redis has the same port. */
+export const OTHER_SITE: Site = { desk: "127.0.0.2", upstream: "127.0.2.8" };
+
+/** Cuts replicas off from their master, or whoever finds something there. */
+export function dropped(address: string): string[] {
+  return [`ip saddr ${address} drop`, `ip daddr ${address} drop`];
+}
+
+export const UPSTREAM_DROPPED = dropped(SITE.upstream);
 
 export interface RedisBrokerOptions {
   readonly port?: number;
+  readonly site?: Site;
+  /** The nodes that find it at their addresses. Default: both. */
+  readonly nodes?: readonly number[];
   /** Where a directory of its name is made for its files. */
   readonly home?: string;
   /** What it keeps, and when. Default: it syncs each write before it answers. */
@@ -39,15 +54,20 @@ const SYNCED: Keeping = { save: "", appendonly: "yes", appendfsync: "always" };
 export class RedisBroker implements Broker {
   readonly name = "Redis";
   readonly port = PORT;
+  readonly site: Site;
   readonly #ground: Ground;
   readonly #directory: string;
   readonly #keeps: Keeping;
   #port: number;
+  #nodes: readonly number[];
   #child: ChildProcess | null = null;
 
-  constructor(ground: Ground, name: string, { port = PORT, home = ground.ledger.home, keeps = SYNCED }: RedisBrokerOptions = {}) {
+  constructor(ground: Ground, name: string, options: RedisBrokerOptions = {}) {
+    const { port = PORT, home = ground.ledger.home, keeps = SYNCED, site = SITE, nodes = [1, 2] } = options;
+    this.site = site;
     this.#ground = ground;
     this.#port = port;
+    this.#nodes = nodes;
     this.#keeps = keeps;
     this.#directory = join(home, name);
     mkdirSync(this.#directory);
@@ -61,10 +81,21 @@ export class RedisBroker implements Broker {
   async replica(name: string): Promise<RedisBroker> {
     const replica = new RedisBroker(this.#ground, name, { port: SPARE_PORT, keeps: this.#keeps });
     await replica.start();
-    replica.ask("replicaof", UPSTREAM, String(this.#port));
-    await until("the replica follows", () => replica.ask("info", "replication").includes("master_link_status:up"), PATIENCE_MS);
-    await this.isFollowed();
+    await replica.follow(this);
     return replica;
+  }
+
+  /** Throws away what it has, and copies all that another one has, from now on. */
+  async follow(master: RedisBroker): Promise<void> {
+    this.ask("replicaof", master.site.upstream, String(master.#port));
+    await until("the replica follows", () => this.ask("info", "replication").includes("master_link_status:up"), PATIENCE_MS);
+    await master.isFollowed();
+  }
+
+  /** From now on these nodes find it at their addresses; the connections of others hold. */
+  serve(...nodes: number[]): void {
+    this.#nodes = nodes;
+    this.ask("config", "set", "bind", this.#bind);
   }
 
   /** Waits until its replica has what it has. It says so every second, and what is stored comes to a new one only after it has said so for the first time. */
@@ -78,7 +109,7 @@ export class RedisBroker implements Broker {
   async start(): Promise<void> {
     const own = {
       port: this.#port,
-      bind: `${DESK} ${addressOf(1)} ${addressOf(2)} ${UPSTREAM}`,
+      bind: this.#bind,
       dir: this.#directory,
       ...this.#keeps,
       "enable-debug-command": "yes",
@@ -169,14 +200,18 @@ export class RedisBroker implements Broker {
   watch(event: string): readonly string[] {
     this.ask("config", "set", "notify-keyspace-events", "AKE");
     const keys: string[] = [];
-    const child = this.#ground.start([need("redis-cli"), "-h", DESK, "-p", String(this.#port), "subscribe", `__keyevent@0__:${event}`]);
+    const child = this.#ground.start([need("redis-cli"), "-h", this.site.desk, "-p", String(this.#port), "subscribe", `__keyevent@0__:${event}`]);
     createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => keys.push(line));
     return keys;
   }
 
   /** Asks it as an operator does. */
   ask(...words: string[]): string {
-    return this.#ground.run("redis-cli", "-h", DESK, "-p", String(this.#port), ...words);
+    return this.#ground.run("redis-cli", "-h", this.site.desk, "-p", String(this.#port), ...words);
+  }
+
+  get #bind(): string {
+    return [this.site.desk, ...this.#nodes.map(addressOf), this.site.upstream].join(" ");
   }
 
   #answers(): boolean {

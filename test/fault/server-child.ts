@@ -25,6 +25,7 @@ export interface Serving {
 /** What an application may tell of its broker, beside where it is. */
 export interface BrokerOptions {
   readonly waitReplicas?: number;
+  readonly waitMs?: number;
   readonly synced?: boolean;
   readonly replicas?: number;
   /** Where NATS is found, beside the URL: `127.0.3.1:4222`. */

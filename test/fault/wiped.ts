@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import type { AnswerEvent, FaultEvent, GapEvent } from "../check/history.ts";
 import { until } from "../support/until.ts";
-import { silence } from "./broker-cuts.ts";
 import { type Gathered, Ground, PORT } from "./ground.ts";
 import { judge } from "./judge.ts";
 import type { Nodes } from "./nodes.ts";
+import { silence } from "./silence.ts";
 
 /** How often each is done: `THROUGHLINE_WIPES=20` for a night. */
 const WIPES = Number(process.env["THROUGHLINE_WIPES"] ?? 1);

@@ -44,13 +44,18 @@ export class RedisPair implements AsyncDisposable {
     await this.master.kill();
   }
 
-  /** The replica takes over with what it has, and the master that was follows it: two machines again, with their parts exchanged. */
-  async takeOver(): Promise<void> {
+  /** The replica is made a master too, and whoever asks for it finds that one. The other does not know, and serves those who have a connection to it. */
+  async split(): Promise<void> {
     const [old, young] = [this.master, this.replica];
     await young.ask.replicaof("NO", "ONE");
     [this.#master, this.#replica] = [young, old];
     this.#leadTo(young);
-    await old.follow(young);
+  }
+
+  /** The replica takes over with what it has, and the master that was follows it: two machines again, with their parts exchanged. */
+  async takeOver(): Promise<void> {
+    await this.split();
+    await this.replica.follow(this.master);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

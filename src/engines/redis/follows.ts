@@ -2,6 +2,7 @@ import type { Notice } from "../../core/log.ts";
 import type { Entry } from "../../protocol/entry.ts";
 import { ORIGIN, type Position } from "../../protocol/position.ts";
 import { type BrokerContext, BrokerFollows, type Followed, type IsSame, NOTICES_PENDING_MAX, newlyFollowed } from "../broker-follows.ts";
+import type { Agreement } from "./agreement.ts";
 import type { Line } from "./line.ts";
 import { listOf, textOf } from "./link.ts";
 import type { Places } from "./places.ts";
@@ -15,6 +16,7 @@ export interface FollowsContext extends Omit<BrokerContext, "engine"> {
   readonly reader: Line;
   /** Opened when the first channel is followed. */
   readonly subscriber: Line;
+  readonly agreement: Agreement;
 }
 
 /** What this node follows in Redis: Pub/Sub says that something was stored, and by whom; the log says what. */
@@ -22,13 +24,15 @@ export class Follows extends BrokerFollows<Followed> {
   readonly #places: Places;
   readonly #reader: Line;
   readonly #subscriber: Line;
+  readonly #agreement: Agreement;
   #isBegun = false;
 
-  constructor({ places, reader, subscriber, ...context }: FollowsContext) {
+  constructor({ places, reader, subscriber, agreement, ...context }: FollowsContext) {
     super({ ...context, engine: "redis" });
     this.#places = places;
     this.#reader = reader;
     this.#subscriber = subscriber;
+    this.#agreement = agreement;
   }
 
   /** What the followers of a channel know, if it has any and they know something. */
@@ -92,6 +96,7 @@ export class Follows extends BrokerFollows<Followed> {
   }
 
   protected asker(): IsSame<Followed> {
+    void this.#agreement.check();
     return async ({ channel }, known) => {
       const { meta } = this.#places.of(channel);
       const [lineage, top, topTag] = listOf(await this.#reader.send(meta, ["HMGET", meta, "lineage", "top", "topTag"]));

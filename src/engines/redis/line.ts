@@ -1,6 +1,7 @@
 import type { Cancel } from "../../protocol/clock.ts";
 import { BrokerLine, type LineContext, type LineEvents, RETRY_MS_MAX } from "../broker-line.ts";
-import type { Argument, Hear, Link, Plug, Reply } from "./link.ts";
+import { isNoMaster } from "./failure.ts";
+import { type Argument, type Hear, type Link, type Plug, type Reply, textOf } from "./link.ts";
 
 /**
  * A link on which nothing was answered for so many seconds, though something was asked, is given up: a network may have swallowed it without a word.
@@ -11,6 +12,8 @@ const WATCH_MS = 1_000;
 
 /** One way to Redis. */
 export class Line extends BrokerLine<Link> {
+  /** Which Redis it leads to, by the replication id and the part there; empty while that is not known, and of a cluster. */
+  lead = "";
   readonly #plug: Plug;
   readonly #onHeard: Hear;
   #silentSeconds = 0;
@@ -23,8 +26,24 @@ export class Line extends BrokerLine<Link> {
   }
 
   /** This line as a link, for one command. */
-  send(key: string, words: readonly Argument[]): Promise<Reply> {
-    return this.ask((link) => link.send(key, words));
+  async send(key: string, words: readonly Argument[]): Promise<Reply> {
+    try {
+      return await this.ask((link) => link.send(key, words));
+    } catch (error) {
+      if (isNoMaster(error)) this.renew((error as Error).message);
+      throw error;
+    }
+  }
+
+  /** Asks where it leads, which may change while it holds: a master is made a replica, and shows what it had. Rejects if that cannot be asked. */
+  async findLead(): Promise<void> {
+    if (this.#plug.isCluster) return;
+    const { generation } = this;
+    const info = textOf(await this.send("", ["INFO", "replication"]));
+    if (generation !== this.generation) return;
+    const [role = "", id = ""] = ["role", "master_replid"].map((name) => new RegExp(`^${name}:(\\w+)`, "m").exec(info)?.[1]);
+    this.lead = `${role} ${id}`;
+    if (role === "slave") this.renew("it is a replica.");
   }
 
   subscribe(names: readonly string[]): Promise<void> {
@@ -35,9 +54,9 @@ export class Line extends BrokerLine<Link> {
     return this.ask((link) => link.unsubscribe(names));
   }
 
-  /** Gives the link up for another one: what it leads to is no master any more. */
-  renew(error: Error): void {
-    if (this.isUp && !this.#plug.isCluster && this.upMs > RETRY_MS_MAX) this.lose(error);
+  /** Gives the link up for another one: what it leads to is not the master, or not the one that the others lead to. What was under way may have been done before. */
+  renew(why: string): void {
+    if (this.isUp && !this.#plug.isCluster && this.upMs > RETRY_MS_MAX) this.lose(new Error(`It is not the master any more: ${why}`));
   }
 
   protected connect(onEnd: (error: Error) => void): Promise<Link> {
@@ -49,6 +68,7 @@ export class Line extends BrokerLine<Link> {
   }
 
   protected override ended(): void {
+    this.lead = "";
     this.#cancelWatch();
   }
 

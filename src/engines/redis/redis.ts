@@ -4,7 +4,7 @@ import { ThroughlineError } from "../../protocol/error.ts";
 import type { Level } from "../../protocol/message.ts";
 import { messageOf, readError, Unsent } from "../broker-failure.ts";
 import { Outage } from "../broker-outage.ts";
-import { isNoMaster } from "./failure.ts";
+import { Agreement } from "./agreement.ts";
 import { Follows } from "./follows.ts";
 import { inspect } from "./inspect.ts";
 import { Line } from "./line.ts";
@@ -93,11 +93,16 @@ class RedisEngine implements Log {
     const subscriber: Line = new Line(
       this.#plug,
       context,
-      outage.hears(() => follows.up()),
+      outage.hears(() => {
+        // While it may: once it has subscribed it is not answered
+        subscriber.findLead().catch(() => {});
+        follows.up();
+      }),
       (name, message) => follows.heard(name, message),
     );
     const { log, read } = { log: context, read: this.#readOn(reading, context) };
-    const follows: Follows = new Follows({ log, read, places: this.#places, node, reader: reading, subscriber });
+    const agreement = new Agreement([writing, reading], subscriber);
+    const follows: Follows = new Follows({ log, read, places: this.#places, node, reader: reading, subscriber, agreement });
     const replication = new Replication(writing, this.#replicas, this.#waitMs);
     const writer = new Writer({
       ...{ log, line: writing, places: this.#places, follows, replication, node },
@@ -129,7 +134,6 @@ class RedisEngine implements Log {
       follows.hasRead(channel, page);
       return page;
     } catch (error) {
-      if (isNoMaster(error)) reading.renew(error as Error);
       throw readError("Redis", channel, error);
     }
   }

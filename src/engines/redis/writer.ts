@@ -3,7 +3,7 @@ import type { Entry } from "../../protocol/entry.ts";
 import { ThroughlineError } from "../../protocol/error.ts";
 import { TAG_LENGTH } from "../../protocol/position.ts";
 import { BrokerWriter, type Called } from "../broker-writer.ts";
-import { appendError, isNoMaster, isRefused, unknownError } from "./failure.ts";
+import { appendError, isRefused, unknownError } from "./failure.ts";
 import type { Follows } from "./follows.ts";
 import type { Line } from "./line.ts";
 import { listOf, textOf } from "./link.ts";
@@ -77,7 +77,6 @@ export class Writer extends BrokerWriter {
       });
       return { answers, confirmed };
     } catch (error) {
-      if (isNoMaster(error)) line.renew(error as Error);
       const isCertain = !isAsked || isRefused(error);
       if (!isCertain) follows.doubt(channel);
       throw appendError(channel, error, isCertain);
@@ -94,7 +93,6 @@ export class Writer extends BrokerWriter {
       follows.removed(channel);
       await replication.confirm(generation);
     } catch (error) {
-      if (isNoMaster(error)) line.renew(error as Error);
       follows.doubt(channel);
       const sentence = `Whether ${channel} was removed is not known: Redis said ${(error as Error).message}. Remove it again.`;
       throw new ThroughlineError(isRefused(error) ? "not_stored" : "unknown", sentence, { retryAfterMs: 1_000, cause: error });
