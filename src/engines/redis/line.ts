@@ -3,7 +3,8 @@ import { BrokerLine, type LineContext, type LineEvents, RETRY_MS_MAX } from "../
 import type { Argument, Hear, Link, Plug, Reply } from "./link.ts";
 
 /**
- * A link on which nothing was answered for so many seconds, though something was asked, is given up: a network may have swallowed it without a word.
+ * A link on which nothing was answered for so many seconds, though something was asked, is given up: a network may have swallowed it without a word. On a cluster,
+ * where the others answer, a member may be silent alone: there it is given up if one question has no answer for so long, and the next link asks who has its slots now.
  * Counted by the looks, not by the clock: a process that was stopped for an hour has not listened for an hour.
  */
 const SILENT_SECONDS_MAX = 15;
@@ -13,7 +14,10 @@ const WATCH_MS = 1_000;
 export class Line extends BrokerLine<Link> {
   readonly #plug: Plug;
   readonly #onHeard: Hear;
-  #silentSeconds = 0;
+  /** Looks so far; at which of them something was answered last, and at which each question that waits was asked, the oldest first. */
+  #looks = 0;
+  #answeredAt = 0;
+  readonly #asked = new Set<{ readonly at: number }>();
   #cancelWatch: Cancel = () => {};
 
   constructor(plug: Plug, context: LineContext, events: LineEvents, onHeard: Hear = () => {}) {
@@ -35,9 +39,14 @@ export class Line extends BrokerLine<Link> {
     return this.ask((link) => link.unsubscribe(names));
   }
 
+  /** Of a cluster, whose members come and go by themselves. */
+  get isCluster(): boolean {
+    return this.#plug.isCluster;
+  }
+
   /** Gives the link up for another one: what it leads to is no master any more. */
   renew(error: Error): void {
-    if (this.isUp && !this.#plug.isCluster && this.upMs > RETRY_MS_MAX) this.lose(error);
+    if (this.isUp && !this.isCluster && this.upMs > RETRY_MS_MAX) this.lose(error);
   }
 
   protected connect(onEnd: (error: Error) => void): Promise<Link> {
@@ -53,19 +62,24 @@ export class Line extends BrokerLine<Link> {
   }
 
   protected asked(): Cancel {
-    if (this.waiting === 0) this.#watch();
+    const question = { at: this.#looks };
+    if (this.#asked.size === 0) this.#watch();
+    this.#asked.add(question);
     return () => {
-      this.#silentSeconds = 0;
+      this.#asked.delete(question);
+      this.#answeredAt = this.#looks;
     };
   }
 
   /** One timer while something is asked, and none otherwise. */
-  #watch(silentSeconds = 0): void {
-    this.#silentSeconds = silentSeconds;
+  #watch(): void {
     this.#cancelWatch();
     this.#cancelWatch = this.context.clock.after(WATCH_MS, () => {
-      if (this.waiting === 0) return;
-      if (this.#silentSeconds + 1 < SILENT_SECONDS_MAX) this.#watch(this.#silentSeconds + 1);
+      const [oldest] = this.#asked;
+      if (oldest === undefined) return;
+      this.#looks++;
+      const since = this.isCluster ? oldest.at : Math.max(oldest.at, this.#answeredAt);
+      if (this.#looks - since < SILENT_SECONDS_MAX) this.#watch();
       else this.lose(new Error(`Redis has not answered for ${SILENT_SECONDS_MAX} s.`));
     });
   }
