@@ -38,6 +38,7 @@ const SYNCED: Keeping = { save: "", appendonly: "yes", appendfsync: "always" };
 export class RedisBroker implements Broker {
   readonly name = "Redis";
   readonly port = PORT;
+  readonly addressOf = addressOf;
   readonly #ground: Ground;
   readonly #directory: string;
   readonly #keeps: Keeping;
