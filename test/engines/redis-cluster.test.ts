@@ -74,6 +74,16 @@ describe.each(LIBRARIES)("A node on a cluster, with $name", (library) => {
   });
 });
 
+test.each(LIBRARIES)("A client of one server, of $name, is not taken for a cluster, and it is said which is", async ({ client }) => {
+  const { nodes: members } = await cluster();
+  for (const { port } of members) {
+    await using nodes = new Nodes((options) => redis(client({ port }), options));
+    await expect(nodes.open()).rejects.toThrow(
+      /^This Redis is a member of a cluster.* createCluster\(\) of node-redis, or new Cluster\(\) of ioredis\.$/,
+    );
+  }
+});
+
 test("[D10] A member that node-redis has given up for good is written to again, over another link", async () => {
   const { port } = await cluster();
   const client = createCluster({ rootNodes: [{ url: `redis://127.0.0.1:${port}` }] });
