@@ -64,7 +64,7 @@ export class ClusterBroker implements Broker {
   }
 
   anyMaster(): ClusterMember {
-    return this.#any(this.masters);
+    return this.any(this.masters);
   }
 
   replicaOf({ host }: ClusterMember): ClusterMember {
@@ -100,7 +100,7 @@ export class ClusterBroker implements Broker {
     this.#struck?.thaw();
   }
 
-  #any<One>(all: readonly One[]): One {
+  any<One>(all: readonly One[]): One {
     return all[Math.floor(this.#ground.random.fraction() * all.length)]!;
   }
 }

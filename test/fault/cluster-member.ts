@@ -21,6 +21,7 @@ export class ClusterMember {
   readonly host: string;
   readonly #ground: Ground;
   readonly #directory: string;
+  readonly #slots = new Map<string, string>();
   #child: ChildProcess | null = null;
 
   constructor(ground: Ground, index: number) {
@@ -99,6 +100,17 @@ export class ClusterMember {
   /** By whom it has what it has; null of a master. */
   get masterHost(): string | null {
     return /master_host:(\S+)/.exec(this.ask("info", "replication"))?.[1] ?? null;
+  }
+
+  /** Those of these channels that it has. */
+  has(channels: readonly string[]): string[] {
+    return channels.filter((channel) => Number(this.ask("cluster", "countkeysinslot", this.slotOf(channel))) > 0);
+  }
+
+  slotOf(channel: string): string {
+    const slot = this.#slots.get(channel) ?? this.ask("cluster", "keyslot", channel).trim();
+    this.#slots.set(channel, slot);
+    return slot;
   }
 
   get isWhole(): boolean {
