@@ -196,9 +196,7 @@ export class Ground {
 
   /** Ends the server by a signal, and waits until it is gone. */
   async stop(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    const { server } = this;
-    if (server === null) return;
-    server.kill(signal);
+    this.server?.kill(signal);
     await this.ended();
   }
 
@@ -269,6 +267,13 @@ export class Ground {
   async progress(count: number): Promise<void> {
     const goal = this.acked + count;
     await until(`${count} more are acknowledged: ${this.err.slice(-2_000)}`, () => this.acked >= goal, PATIENCE_MS);
+  }
+
+  /** Waits until something more is acknowledged in each of these channels. */
+  async onward(channels: readonly string[]): Promise<void> {
+    const before = new Map(this.#lasts);
+    const isOn = (channel: string) => this.#lasts.get(channel) !== before.get(channel);
+    await until(`more is acknowledged in each: ${this.err.slice(-2_000)}`, () => channels.every(isOn), 2 * PATIENCE_MS);
   }
 
   /** Waits until every reader has a pipe again. */

@@ -32,6 +32,7 @@ export interface NatsBrokerOptions {
 export class NatsBroker implements Broker {
   readonly name = "NATS";
   readonly port = PORT;
+  readonly addressOf = addressOf;
   readonly #ground: Ground;
   readonly #directory: string;
   readonly #jetstream: string;

@@ -15,18 +15,23 @@ export class Nodes {
   readonly count: number;
   readonly #ground: Ground;
   readonly #urlOf: (node: number) => string;
-  readonly #broker: BrokerOptions;
+  readonly #brokerOf: (node: number) => BrokerOptions;
   readonly #servers = new Map<number, ChildProcess>();
   readonly #balancer: Balancer;
   #proxy: ChildProcess | null = null;
 
   /** With what `throughline dev` cannot be told of a broker, the nodes are the library's own server. */
-  constructor(ground: Ground, count: number, urlOf: (node: number) => string, broker: BrokerOptions = {}) {
+  constructor(
+    ground: Ground,
+    count: number,
+    urlOf: (node: number) => string,
+    broker: BrokerOptions | ((node: number) => BrokerOptions) = {},
+  ) {
     this.#ground = ground;
     this.count = count;
     this.#balancer = BALANCERS[Math.floor(ground.random.fraction() * BALANCERS.length)]!;
     this.#urlOf = urlOf;
-    this.#broker = broker;
+    this.#brokerOf = typeof broker === "function" ? broker : () => broker;
   }
 
   static portOf(node: number): number {
@@ -47,8 +52,9 @@ export class Nodes {
 
   #programOf(node: number): readonly string[] {
     const [port, url] = [Nodes.portOf(node), this.#urlOf(node)];
-    if (Object.keys(this.#broker).length === 0) return [BIN, "dev", "--port", String(port), "--engine", url];
-    const serving: Serving = { host: "127.0.0.1", port, broker: { url, ...this.#broker } };
+    const broker = this.#brokerOf(node);
+    if (Object.keys(broker).length === 0) return [BIN, "dev", "--port", String(port), "--engine", url];
+    const serving: Serving = { host: "127.0.0.1", port, broker: { url, ...broker } };
     return [join(BUILT, "server-child.mjs"), JSON.stringify(serving)];
   }
 

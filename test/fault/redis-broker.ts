@@ -55,6 +55,7 @@ export class RedisBroker implements Broker {
   readonly name = "Redis";
   readonly port = PORT;
   readonly site: Site;
+  readonly addressOf = addressOf;
   readonly #ground: Ground;
   readonly #directory: string;
   readonly #keeps: Keeping;
@@ -200,7 +201,15 @@ export class RedisBroker implements Broker {
   watch(event: string): readonly string[] {
     this.ask("config", "set", "notify-keyspace-events", "AKE");
     const keys: string[] = [];
-    const child = this.#ground.start([need("redis-cli"), "-h", this.site.desk, "-p", String(this.#port), "subscribe", `__keyevent@0__:${event}`]);
+    const child = this.#ground.start([
+      need("redis-cli"),
+      "-h",
+      this.site.desk,
+      "-p",
+      String(this.#port),
+      "subscribe",
+      `__keyevent@0__:${event}`,
+    ]);
     createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => keys.push(line));
     return keys;
   }
