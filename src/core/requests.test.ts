@@ -86,7 +86,7 @@ describe("A request that the asked node has no handler for", () => {
     const answer = ask(asked);
     await clock.advanceAsync(50);
     bus.isAway = false;
-    await clock.advanceAsync(100);
+    await clock.advanceAsync(150);
     expect(await answer).toBe("found");
   });
 
@@ -145,7 +145,7 @@ describe("A request that the asked node has no handler for", () => {
     await clock.advanceAsync(5);
     expect([await codeOf(ask(asked)), answers.length]).toEqual(["too_many_requests", 2]);
     const refused = codeOf(ask(another));
-    await clock.advanceAsync(1_000);
+    await clock.advanceAsync(3_100);
     expect(await refused).toBe("no_handler");
     for (const answer of answers) answer("done");
     expect(await Promise.all(waiting)).toEqual(["done", "done"]);

@@ -11,7 +11,7 @@ import { textOfThrown } from "./thrown.ts";
 /** Followed by nodes that have handlers. Nothing is stored there, and what clients signal there is not taken for a word of a node. */
 const ASKED = "throughline/requests";
 /** Who would answer is asked so often, as parts of `offerSecondsMax`: a question may be lost, and the first offers come before this node listens for them. */
-const ROUNDS = [0.1, 0.2, 0.7];
+const ROUNDS = [0.05, 0.15, 0.8];
 
 interface RequestsContext {
   readonly log: Log;

@@ -38,7 +38,7 @@ export const LIMITS = {
   /** Seconds until a request without an answer fails with `request_timeout`. */
   requestSecondsMax: 30,
   /** Seconds in which another node says that it answers a request which this one has no handler for; nobody does: `no_handler`. */
-  offerSecondsMax: 1,
+  offerSecondsMax: 3,
   /** Requests without an answer yet that a node has forwarded: `too_many_requests`; and those that it answers for others: it offers no more. */
   forwardedCountMax: 1_000,
   /** Bytes of a request that is forwarded, its identity included, and of its answer: `too_large`. */

@@ -108,7 +108,7 @@ describe.each([broker(REDIS), broker(IOREDIS), broker(NATS), broker(CLUSTER), WO
   });
 
   test("are refused as the handler refuses them, and with no_handler where no node has one", async () => {
-    await using pair = await Pair.on(ground);
+    await using pair = await Pair.on(ground, { limits: { offerSecondsMax: 0.5 } });
     const [asked, has] = pair.nodes.map(({ tl }) => tl.channel(JOB));
     pair.nodes[1]!.tl.handle("jobs/:id", "stop", () => {
       throw new ThroughlineError("forbidden", "only the owner may");
