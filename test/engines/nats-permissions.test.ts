@@ -45,6 +45,7 @@ describe("A user of NATS who may not do all", () => {
     ["publish", "throughline.sweep", /not deleted/],
     ["subscribe", "throughline.*.told.>", /seconds late/],
     ["publish", "throughline.*.told.>", /do not reach other nodes/],
+    ["subscribe", "throughline.turns", /longer way/],
   ] as const)("is served without what can be done without, and the operator is told: %s %s", async (operation, subject, effect) => {
     await using server = without(operation, subject);
     await using nodes = natsNodes(server);
@@ -82,7 +83,7 @@ describe("A user of NATS who may not do all", () => {
     const api = ["INFO", ...["INFO", "CREATE", "PURGE", "MSG.GET", "MSG.DELETE"].map((what) => `STREAM.${what}.*`)];
     const consumer = ["CONSUMER.CREATE.*", "CONSUMER.MSG.NEXT.*.*", "CONSUMER.DELETE.*.*"];
     const publish = [...[...api, ...consumer].map((what) => `$JS.API.${what}`), "throughline.>"];
-    const subscribe = ["_INBOX.>", "throughline.*.told.>"];
+    const subscribe = ["_INBOX.>", "throughline.*.told.>", "throughline.turns"];
     await using server = serverFor(`publish: ${JSON.stringify(publish)}, subscribe: ${JSON.stringify(subscribe)}`);
     await using nodes = natsNodes(server);
     const [a, b] = [await nodes.open({ retain: { countMax: 100 } }), await nodes.open({ retain: { countMax: 100 } })];

@@ -13,7 +13,7 @@ const NOTHING = new Uint8Array(0);
  * for each thing that can be done without.
  */
 export async function inspectPermissions(js: JetStream, places: Places): Promise<readonly string[]> {
-  const { prefix, fence } = places;
+  const { prefix, fence, turns } = places;
   const { stream, log, keys, told } = places.ready(0);
   const needed = await refusals([
     offer(js, log),
@@ -28,6 +28,7 @@ export async function inspectPermissions(js: JetStream, places: Places): Promise
   const sentences: string[] = [];
   const trimming = await refusals([js.purge(stream, keys, 1), offer(js, fence.sweep)]);
   const hearing = await refusals([js.line.mayHear(told)]);
+  const yielding = await refusals([js.line.mayHear(turns)]);
   // Now that nobody hears it, it is answered at once
   const telling = await refusals([js.line.request(told, NOTHING)]);
   if (trimming.length > 0)
@@ -35,6 +36,10 @@ export async function inspectPermissions(js: JetStream, places: Places): Promise
   if (hearing.length > 0)
     sentences.push(
       `${lacking(hearing)} What other nodes store is heard of seconds late, and their signals not at all. Let it subscribe to ${prefix}.*.told.>.`,
+    );
+  if (yielding.length > 0)
+    sentences.push(
+      `${lacking(yielding)} A channel to which this node publishes without a pause is closed to nodes with a longer way to NATS. Let it subscribe to ${turns}.`,
     );
   if (telling.length > 0)
     sentences.push(`${lacking(telling)} Signals, and who is there, do not reach other nodes. Let it publish to ${prefix}.*.told.>.`);
