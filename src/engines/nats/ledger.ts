@@ -13,6 +13,8 @@ const SEGMENT_KEYS_MAX = 5_000;
 const KEY_BYTES_MAX = 128;
 const HEADERS_BYTES_MAX = 1_024;
 const TRIES_MAX = 8;
+/** So often in a row a read may bring nothing, a second each time. */
+const STALLS_MAX = 4;
 
 /**
  * The key table as a projection. Keys stand in the headers of the log; before a part of the log is deleted, those in it that are still to be kept are written into a segment of their own,
@@ -39,24 +41,32 @@ export class Ledger {
         isWhole &&= await this.#readTo(seq, place.stream, place.log, (one) => readKeys(table, born, seq, one), true);
       }
       const lastNow = await this.#js.last(place.stream, place.keys);
-      if (isWhole && lastNow?.seq === last?.seq) {
+      if (lastNow?.seq === last?.seq) {
+        // A key that is lacking would be stored once more
+        if (!isWhole) throw new Error("the keys could not be read to their end.");
         table.lastSegmentSeq = last?.seq ?? 0;
         return table;
       }
-      // Somebody has moved keys from the log to a segment meanwhile, or NATS has broken off: a key that is lacking would be stored once more
-      if (tries === TRIES_MAX)
-        throw new Error("the keys were moved again and again while they were read, or could not be read to their end.");
+      // Somebody has moved keys from the log to a segment meanwhile
+      if (tries === TRIES_MAX) throw new Error("the keys were moved again and again while they were read.");
     }
   }
 
-  /** All of a subject up to a place. False if it was not come to: a consumer may be gone before it has given anything, and `each` ends as where there is no more. */
+  /**
+   * All of a subject up to a place. False if it is not come to: a consumer may be gone, or NATS too busy to give anything for a second, and `each` ends as where there is no more;
+   * so it goes on from where it has come to, as long as it comes further.
+   */
   async #readTo(seq: number, stream: string, subject: string, take: (stored: Stored) => boolean, onlyHeaders = false): Promise<boolean> {
     let through = 0;
     const takeOne = (stored: Stored) => {
       through = stored.seq;
       return take(stored);
     };
-    await this.#js.each(stream, subject, 1, takeOne, onlyHeaders);
+    for (let stalls = 0; through < seq && stalls < STALLS_MAX; ) {
+      const before = through;
+      await this.#js.each(stream, subject, through + 1, takeOne, onlyHeaders);
+      stalls = through > before ? 0 : stalls + 1;
+    }
     return through >= seq;
   }
 
