@@ -56,7 +56,9 @@ export function wiped<Broker>({ row, name, begin, measured }: Wiped<Broker>, wip
       const ground = new Ground();
       const { nodes, broker, version } = await begin(ground);
       await nodes.begin();
-      await ground.gather({ publishers: 4, batchers: 1, readers: { sse: 2, websocket: 2, "long-poll": 1 } });
+      await ground.gather({ publishers: 4, batchers: 1, paceMs: 40, readers: { sse: 2, websocket: 2 } });
+      // Of one channel: under load a poll brings few messages, and costs as much as many
+      await ground.gather({ publishers: 0, askers: 0, channels: ["orders"], readers: { "long-poll": 1 } });
       const asleep = await ground.gather({ publishers: 0, askers: 0, readers: { sse: 1, websocket: 1 } });
       const quiet = await ground.gather({ channels: ["quiet"], publishers: 0, askers: 0, readers: { sse: 1, websocket: 1 } });
       const answers: string[] = [];
