@@ -84,12 +84,13 @@ export class Throughline {
 
   /**
    * Answers what clients ask by `request(name, data)` on channels that match the pattern, over WebSocket and POST alike. The first one
-   * that was registered and matches answers. Returns a function that takes it back.
+   * that was registered and matches answers. Where nodes share a broker, a request that the asked node has no handler for is put to one that has, so that
+   * what only this process knows can be asked for by way of any (a process that serves nobody calls `open()`). Returns a function that takes it back.
    *
    * @example tl.handle("chat/:room", "rename", async ({ params, data, identity }) => rooms.rename(params.room, data, identity.id));
    */
   handle(pattern: string, name: string, handler: Handler): () => void {
-    return this.#hub.handlers.add(pattern, name, handler);
+    return this.#hub.requests.handle(pattern, name, handler);
   }
 
   /**
@@ -112,14 +113,20 @@ export class Throughline {
     return this.#hub.connections;
   }
 
-  /** Ends every live pipe of an identity on this node with `revoked`, and its presence; its clients do not come back by themselves. Where there are several nodes, or workers, call it on each. */
+  /**
+   * Ends every live pipe of an identity with `revoked`, and its presence, on this node at once and on the others as soon as they hear of it (PROTOCOL.md §9); its
+   * clients do not come back by themselves. Who may come in again is for `authenticate` to say.
+   */
   revoke(identityId: string): void {
-    this.#hub.revoke(identityId);
+    this.#hub.revocations.revoke(identityId);
   }
 
-  /** Asks `authorize` again for every live reader, member and watcher on this node (of one identity, if named), and ends those that it refuses now. */
+  /**
+   * Asks `authorize` again for every live reader, member and watcher (of one identity, if named), and ends those that it refuses now. Resolves once this node has;
+   * the others do the same as soon as they hear of it.
+   */
   review(identityId?: string): Promise<void> {
-    return this.#hub.review(identityId);
+    return this.#hub.revocations.review(identityId);
   }
 
   /** Opens the engine, so that a fault in it (a directory that cannot be written, say) shows at start. Otherwise the first use opens it. */

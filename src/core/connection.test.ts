@@ -35,6 +35,7 @@ class Pipe implements Connection {
   ended: ThroughlineError | null = null;
   all: Reader[] = [];
   slot = -1;
+  enteredMs = 0;
   onBeat: () => void = () => undefined;
 
   constructor(id = "", identity: Partial<Identity> = {}) {

@@ -20,8 +20,9 @@ export interface Connection {
   beat(): void;
   /** Says why, and closes. */
   end(error: ThroughlineError): void;
-  /** Its place in the registry. */
+  /** Its place in the registry, and when it came there by the monotonic clock. */
   slot: number;
+  enteredMs: number;
 }
 
 /** A heartbeat interval has this many ticks, and each connection its own: 100,000 heartbeats must not come in one turn. */
@@ -73,6 +74,7 @@ export class Connections {
     }
     const share = this.#entered++ % SHARES;
     connection.slot = share + SHARES * (this.#shares[share]!.push(connection) - 1);
+    connection.enteredMs = this.#clock.elapsed();
     this.#size++;
     this.#cancelTick ??= this.#nextTick();
     if (connection.identity.expiresAt !== undefined) {
@@ -100,10 +102,10 @@ export class Connections {
     return true;
   }
 
-  /** Ends every pipe of an identity, also those that are on their way. */
-  revoke(id: string): void {
+  /** Ends every pipe of an identity that was here by then, also those that are on their way now. */
+  revoke(id: string, enteredMsMax: number = Number.POSITIVE_INFINITY): void {
     this.#gate.revoke(id);
-    for (const connection of this) if (connection.identity.id === id) connection.end(revoked());
+    for (const connection of this) if (connection.identity.id === id && connection.enteredMs <= enteredMsMax) connection.end(revoked());
   }
 
   /**

@@ -11,7 +11,6 @@ import { type Connection, Connections } from "./connection.ts";
 import { engineFault } from "./engine-fault.ts";
 import { Flusher } from "./flusher.ts";
 import { Gate } from "./gate.ts";
-import { Handlers } from "./handlers.ts";
 import { type History, type HistoryQuery, readHistory } from "./history.ts";
 import type { Authenticate, Authorize, Identity } from "./identity.ts";
 import { Inlet } from "./inlet.ts";
@@ -23,7 +22,9 @@ import { isPresenceNotice } from "./presence-notice.ts";
 import { printOf } from "./print.ts";
 import { Reader } from "./reader.ts";
 import { Readiness } from "./readiness.ts";
+import { Requests } from "./requests.ts";
 import { topOf } from "./resume.ts";
+import { Revocations } from "./revocations.ts";
 import { SharedReads } from "./shared-reads.ts";
 import { Turns } from "./turns.ts";
 
@@ -69,8 +70,9 @@ export class Hub {
   readonly random: Random;
   readonly gate: Gate;
   readonly connections: Connections;
-  readonly handlers: Handlers;
+  readonly requests: Requests;
   readonly presence: Presence;
+  readonly revocations: Revocations;
   readonly #options: HubOptions;
   readonly #log: Log;
   readonly #reads: SharedReads;
@@ -82,6 +84,8 @@ export class Hub {
   readonly #lingering = new Map<Channel, Cancel>();
   readonly #inlets = new Map<string, Inlet>();
   readonly #listeners: Listeners;
+  /** What this one is called among the nodes, once there is something to say to the others. */
+  #node: string | null = null;
   #opening: Promise<void> | null = null;
   #outside: { readonly opening: Promise<void>; readonly opened: Promise<void> } | null = null;
   #isOpen = false;
@@ -91,13 +95,13 @@ export class Hub {
   #onPublished: (() => void) | null = null;
 
   constructor(options: HubOptions) {
-    const { clock, limits, warn } = options;
+    const { engine: log, clock, random, limits, warn } = options;
     this.#options = options;
-    this.#log = options.engine;
-    this.#reads = new SharedReads(options.engine, clock);
+    this.#log = log;
+    this.#reads = new SharedReads(log, clock);
     this.limits = limits;
     this.clock = clock;
-    this.random = options.random;
+    this.random = random;
     this.gate = new Gate({
       ...options,
       authenticate: options.authenticate,
@@ -107,14 +111,16 @@ export class Hub {
     });
     this.connections = new Connections(clock, limits, this.gate);
     this.#listeners = new Listeners(warn);
-    this.handlers = new Handlers(clock, limits.requestSecondsMax, warn);
+    const shared = { log, clock, limits, opened: () => this.opened(), node: () => (this.#node ??= random.letters(12)) };
+    this.requests = new Requests({ ...shared, warn });
     this.#flusher = new Flusher(clock, options.onSlice);
     this.#turns = new Turns(clock, () => this.#flusher.isLive());
     this.#readiness = new Readiness({ clock, secondsMax: limits.readySecondsMax, look: () => this.#look() });
     this.presence = new Presence({
-      ...{ log: options.engine, clock, random: options.random, limits, gate: this.gate, flusher: this.#flusher },
+      ...{ log, clock, random, limits, gate: this.gate, flusher: this.#flusher },
       onChange: (channel, change) => this.#tellPresence(channel, change),
     });
+    this.revocations = new Revocations({ ...shared, connections: this.connections, presence: this.presence });
   }
 
   get level(): Level {
@@ -218,17 +224,6 @@ export class Hub {
     return this.#listeners.on(name, listener);
   }
 
-  /** Ends every pipe of an identity, and its presence. */
-  revoke(id: string): void {
-    this.connections.revoke(id);
-    this.presence.revoke(id);
-  }
-
-  /** Asks again for every live reader, member and watcher (of one identity, if named), and ends those that are refused now. */
-  async review(id?: string): Promise<void> {
-    await Promise.all([this.connections.review(id), this.presence.review(id)]);
-  }
-
   warn(sentence: string): void {
     this.#options.warn(sentence);
   }
@@ -263,9 +258,12 @@ export class Hub {
     this.#log.listen?.((notice) => {
       const { channel, body } = notice;
       if (isPresenceNotice(body)) return this.presence.heard(notice);
+      if (this.requests.heard(notice) || this.revocations.heard(notice)) return;
       const { event, data, sender } = JSON.parse(body) as { event: string; data: unknown; sender: string };
       this.#channels.get(channel)?.signal({ type: "signal", channel, event, data, sender });
     });
+    this.requests.open();
+    this.revocations.open();
   }
 
   async #look(): Promise<string | null> {
@@ -290,6 +288,8 @@ export class Hub {
     for (const channel of this.#channels.values()) channel.close(stopping("restart", "Come back in a moment."));
     for (const cancel of this.#lingering.values()) cancel();
     this.presence.close();
+    this.requests.close();
+    this.revocations.close();
     this.#channels.clear();
     this.#lingering.clear();
     await this.#opening?.catch(() => undefined);

@@ -28,11 +28,12 @@ export type Appended =
 
 /**
  * One epoch of a log: its entries begin at `start` and end before the next epoch's. To begin another is to vouch for that end: readers beyond it are told that up to
- * there nothing is missing.
+ * there nothing is missing. Who cannot (the end may have been lost unnoticed, and its offsets given again) begins it without that word, and they are told that nobody knows.
  */
 export interface Era {
   readonly epoch: string;
   readonly start: number;
+  readonly isUnvouched?: true;
 }
 
 /** A log as it stands. */
@@ -93,7 +94,7 @@ export interface LogContext {
   readonly warn: (sentence: string) => void;
 }
 
-/** A signal, or something about who is there, on its way between nodes. */
+/** A signal, or something about who is there or about a request, on its way between nodes. */
 export interface Notice {
   readonly channel: string;
   readonly body: string;
@@ -130,7 +131,10 @@ export interface Log {
 
   /** Removes the log, in the order of the calls to `append`. Followers are told `changed`; the next append begins a new lineage with a later epoch. No error if there is none. */
   remove?(channel: string): Promise<void>;
-  /** Best effort between nodes: bounded, may drop, keeps no order with entries. Heard where the channel is followed, and never told back to the node that sent it. */
+  /**
+   * Best effort between nodes: bounded, may drop, keeps no order with entries, never throws. Heard where the channel is followed, never told back to the node that
+   * sent it, nor twice, nor behind what that node sent later.
+   */
   notify?(notice: Notice): void;
   listen?(listener: (notice: Notice) => void): () => void;
 

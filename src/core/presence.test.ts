@@ -55,10 +55,10 @@ describe("A member", () => {
     const one = node(true, { authorize: ({ identity }) => allowed.has(identity.id) });
     await one.enter("x", "1");
     await one.enter("y", "1", undefined, { id: "eve" });
-    one.hub.revoke("eve");
+    one.hub.revocations.revoke("eve");
     expect(await one.who()).toEqual(["x 1"]);
     allowed.delete("ada");
-    await one.hub.review();
+    await one.hub.revocations.review();
     expect(await one.who()).toEqual([]);
   });
 
@@ -66,7 +66,7 @@ describe("A member", () => {
     const answers: ((isAllowed: boolean) => void)[] = [];
     const { hub, enter, who } = world().node(true, { authorize: () => new Promise<boolean>((resolve) => answers.push(resolve)) });
     await enter("x", "1");
-    const reviewed = hub.review();
+    const reviewed = hub.revocations.review();
     await enter("x", "2", undefined, { id: "ada", token: "fresh" });
     answers[0]!(false);
     await reviewed;

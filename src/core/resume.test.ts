@@ -29,6 +29,11 @@ const ERAS: readonly Era[] = [
   { epoch: B, start: 6 },
   { epoch: C, start: 9 },
 ];
+const UNVOUCHED: readonly Era[] = [
+  { epoch: A, start: 1 },
+  { epoch: B, start: 6, isUnvouched: true },
+  { epoch: C, start: 9 },
+];
 const EMPTY_ERA: readonly Era[] = [
   { epoch: A, start: 1 },
   { epoch: B, start: 6 },
@@ -52,6 +57,7 @@ describe("a reader goes on without a gap", () => {
     ["from the last message of the middle epoch", at(B, 8), { lineage: ERAS }, 9],
     ["from the end, under the newest epoch", at(C, 10), { lineage: ERAS }, 11],
     ["from the end of an epoch whose successors have no message yet", at(A, 5), { lineage: EMPTY_ERA, top: 5 }, 6],
+    ["from the last message of an epoch for whose end nobody vouches", at(A, 5), { lineage: UNVOUCHED }, 6],
     ["from the boundary, where the whole older epoch is trimmed", at(A, 5), { lineage: ERAS, first: 6 }, 6],
     ["from offset 0, whatever its tag says", at(A, 0, "anything"), {}, 1],
   ])("[D2] %s", (_, position, story, next) => {
@@ -76,6 +82,23 @@ describe("a reader is told a gap", () => {
     ["truncated: all of its epoch was lost", at(B, 7), { lineage: EMPTY_ERA }, "truncated", at(A, 5, NO_TAG), 0],
     ["truncated: what its epoch still had is trimmed", at(A, 7), { lineage: ERAS, first: 8 }, "truncated", at(B, 7), 2],
     ["truncated: what its epoch still had is trimmed to the last", at(A, 7), { lineage: ERAS, first: 6 }, "truncated", at(A, 5), 0],
+    [
+      "truncated: its epoch ended before it, for which nobody vouches",
+      at(A, 7),
+      { lineage: UNVOUCHED },
+      "truncated",
+      at(A, 5, NO_TAG),
+      null,
+    ],
+    ["truncated: so it did, and what it had is trimmed", at(A, 7), { lineage: UNVOUCHED, first: 8 }, "truncated", at(B, 7), null],
+    [
+      "truncated: the epoch after it was begun without a word, and this one's end is vouched for",
+      at(B, 9),
+      { lineage: UNVOUCHED },
+      "truncated",
+      at(B, 8, NO_TAG),
+      0,
+    ],
     ["truncated: everything is trimmed, and the log ends before it", at(A, 12), { first: 11 }, "truncated", at(A, 10), null],
     ["truncated: the log has another message at its offset", at(A, 4, "elsewise"), {}, "truncated", at(A, 4), null],
     ["truncated: the log has another message at its offset, the last one", at(A, 10, "elsewise"), {}, "truncated", at(A, 10), null],
@@ -190,7 +213,8 @@ function seenWhole(from: Position, { lineage = [], first = 1, top = 10 }: Story)
   }
   if (!rightful.includes(from.offset)) {
     const kept = Math.max(rightful.at(-1)!, first - 1);
-    return ["truncated", kept, epoch === lineage.at(-1)!.epoch ? null : kept - rightful.at(-1)!];
+    const next = lineage[lineage.findIndex((era) => era.epoch === epoch) + 1];
+    return ["truncated", kept, next === undefined || next.isUnvouched ? null : kept - rightful.at(-1)!];
   }
   if (from.offset + 1 < first) return ["trimmed", first - 1, first - 1 - from.offset];
   const isOther = from.offset > 0 && from.tag !== NO_TAG && from.tag !== tagOf(from.offset);
@@ -203,10 +227,13 @@ function story(): fc.Arbitrary<Story> {
       top: fc.integer({ min: 0, max: 12 }),
       trimmed: fc.nat(12),
       starts: fc.array(fc.integer({ min: 1, max: 13 }), { maxLength: 2 }),
+      unvouched: fc.array(fc.boolean(), { minLength: 3, maxLength: 3 }),
     })
-    .map(({ top, trimmed, starts }) => {
+    .map(({ top, trimmed, starts, unvouched }) => {
       const later = starts.map((start) => Math.min(start, top + 1)).sort((a, b) => a - b);
-      const lineage = [1, ...later].map((start, index) => ({ epoch: [A, B, C][index]!, start }));
+      const lineage = [1, ...later].map((start, index): Era => {
+        return { epoch: [A, B, C][index]!, start, ...(unvouched[index] ? { isUnvouched: true } : {}) };
+      });
       return { lineage, top, first: Math.min(trimmed, top) + 1 };
     });
 }

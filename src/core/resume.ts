@@ -44,7 +44,7 @@ export function resume(position: Position, page: Page): Step {
     const keptFrom = Math.max(last, head.first - 1);
     const resumeFrom = positionAt(head, entries, keptFrom);
     // Only an epoch that another follows is known to have ended there: the newest may have lost its end unnoticed, and grown again over what this reader had
-    const missing = next === undefined ? null : keptFrom - last;
+    const missing = next === undefined || next.isUnvouched ? null : keptFrom - last;
     return { gap: { reason: "truncated", since, resumeFrom, missing }, entries: from(entries, keptFrom + 1) };
   }
   if (position.offset < head.first - 1) {

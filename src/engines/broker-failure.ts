@@ -11,7 +11,7 @@ export function readError(broker: string, channel: string, cause: unknown): Thro
 
 /** The text of an error as a sentence. */
 export function messageOf(error: unknown): string {
-  const { message, name } = error as Error;
+  const { message, name } = (error ?? {}) as Partial<Error>;
   const first = error instanceof AggregateError ? (error.errors[0] as Error | undefined)?.message : "";
   const text = message || first || name || String(error);
   return /[.!?]$/.test(text) ? text : `${text}.`;

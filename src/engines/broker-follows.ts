@@ -12,6 +12,8 @@ const POLL_ALONE_MS = 1_000;
 const TICK_MS = 500;
 /** Signals under way: one more is dropped. */
 export const NOTICES_PENDING_MAX = 1_000;
+/** Nodes of which is known what they told last of a channel: of one more, the one that was heard longest ago is forgotten, and what comes late of it is taken for new. */
+const TELLERS_MAX = 1_000;
 /** What is read for one wake-up. Who is further behind is told to look for himself. */
 const LOOK: PageLimit = { count: 256, bytes: 131_072 };
 
@@ -29,10 +31,13 @@ export interface Followed {
   /** Something happened that a look must explain. */
   mustLook: boolean;
   pollAt: number;
+  /** Of each node that told something of it, the number of what it told last; null before the first. */
+  tellers: Map<string, number> | null;
 }
 
 export function newlyFollowed(channel: string): Followed {
-  return { channel, known: null, isPlaced: false, isAstray: false, isListening: false, isLooking: false, mustLook: false, pollAt: 0 };
+  const nothing = { isPlaced: false, isAstray: false, isListening: false, isLooking: false, mustLook: false };
+  return { channel, known: null, ...nothing, pollAt: 0, tellers: null };
 }
 
 export interface BrokerContext {
@@ -58,6 +63,8 @@ export abstract class BrokerFollows<One extends Followed> {
   readonly #listeners = new Set<(notice: Notice) => void>();
   #cancelTick: Cancel = () => {};
   #isClosed = false;
+  /** Counts the notices of this node. */
+  #noticed = 0;
 
   constructor(context: BrokerContext) {
     this.#context = context;
@@ -108,7 +115,7 @@ export abstract class BrokerFollows<One extends Followed> {
     this.look(followed);
   }
 
-  /** What this node asked for may have been done, or not. */
+  /** What this node asked for may have been done, or not; or was done to another log than the one it knew. */
   doubt(channel: string): void {
     const followed = this.channels.get(channel);
     if (followed !== undefined) this.look(followed);
@@ -191,7 +198,25 @@ export abstract class BrokerFollows<One extends Followed> {
     this.#context.log.warn(sentence);
   }
 
-  protected deliver(notice: Notice): void {
+  /** A notice on its way: who tells it, and the how-manyth of his it is, stand in front of it. */
+  protected numbered(body: string): string {
+    return `${this.node} ${++this.#noticed} ${body}`;
+  }
+
+  /** Such a one has come. On its way it may be doubled, or overtaken by a later one: what is not new is dropped, as any notice may be. */
+  protected hearNotice(followed: One, text: string): void {
+    const [teller = "", n = ""] = text.split(" ", 2);
+    if (teller === this.node) return;
+    followed.tellers ??= new Map();
+    const { tellers } = followed;
+    if (!(Number(n) > (tellers.get(teller) ?? 0))) return;
+    tellers.delete(teller);
+    tellers.set(teller, Number(n));
+    if (tellers.size > TELLERS_MAX) tellers.delete(tellers.keys().next().value!);
+    this.#deliver({ channel: followed.channel, body: text.slice(teller.length + n.length + 2) });
+  }
+
+  #deliver(notice: Notice): void {
     for (const listener of this.#listeners) {
       try {
         listener(notice);

@@ -37,9 +37,15 @@ export const LIMITS = {
   requestsPendingMax: 64,
   /** Seconds until a request without an answer fails with `request_timeout`. */
   requestSecondsMax: 30,
+  /** Seconds in which another node says that it answers a request which this one has no handler for; nobody does: `no_handler`. */
+  offerSecondsMax: 3,
+  /** Requests without an answer yet that a node has forwarded: `too_many_requests`; and those that it answers for others: it offers no more. */
+  forwardedCountMax: 1_000,
+  /** Bytes of a request that is forwarded, its identity included, and of its answer: `too_large`. */
+  forwardedBytesMax: 262_144,
   /** Seconds until an `authenticate` or `authorize` without an answer fails with `overloaded`. */
   gateSecondsMax: 10,
-  /** Revocations that a node remembers, for those who were on their way meanwhile: who began to ask before one that is forgotten gets `overloaded`, and comes back. */
+  /** Revocations that a node remembers, for those who were on their way meanwhile: who began to ask before one that is forgotten gets `overloaded`, and comes back. And those that it goes on telling other nodes, and has heard from them: one that is forgotten is told no more. */
   revocationsMax: 10_000,
 
   // Delivery

@@ -115,6 +115,7 @@ export class Bell implements Outlet, Connection {
   readonly identity: Identity;
   readonly asked: number;
   slot = -1;
+  enteredMs = 0;
   reader: Reader | null = null;
   #rung = false;
   #resolve!: () => void;

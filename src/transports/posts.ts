@@ -4,7 +4,6 @@ import { ThroughlineError } from "../protocol/error.ts";
 import type { Limits } from "../protocol/limits.ts";
 import { PRESENCE_REQUEST } from "../protocol/presence.ts";
 import { answer, answerEmpty, answerText, tellable } from "./answer.ts";
-import { ask } from "./ask.ts";
 import { mediaType, readBody, readEnvelopes, readJson } from "./bodies.ts";
 import type { Call } from "./call.ts";
 import { permit } from "./permit.ts";
@@ -77,7 +76,7 @@ export async function request(call: Call): Promise<void> {
   if (name === null) throw new ThroughlineError("bad_request", "A request names what it asks: /requests/chat/lobby?name=rename.");
   if (name === PRESENCE_REQUEST) return postPresence(call);
   const data = await permit(call, "request", channel, () => readValue(exchange, hub.limits.messageBytesMax, hub.limits));
-  answerText(exchange, 200, await ask(hub, channel, name, data, identity), headers);
+  answerText(exchange, 200, await hub.requests.ask(channel, name, data, identity), headers);
 }
 
 async function readValue(exchange: Call["exchange"], bytesMax: number, limits: Limits): Promise<unknown> {

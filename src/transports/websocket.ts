@@ -13,7 +13,6 @@ import { readData } from "../wire/data.ts";
 import { checkJsonDepth } from "../wire/json.ts";
 import { textFrame, unpackBinary } from "../wire/websocket.ts";
 import { byeFrame, errorFrame, tellable } from "./answer.ts";
-import { ask } from "./ask.ts";
 import { FRAMES_WEBSOCKET } from "./codecs.ts";
 import type { Stream } from "./exchange.ts";
 import { Pipe } from "./pipe.ts";
@@ -228,7 +227,8 @@ export class SocketPipe extends Pipe {
       throw new ThroughlineError("too_many_requests", `${this.#requests} requests are waiting for their answers. Wait for one of them.`);
     }
     this.#requests++;
-    ask(this.hub, frame.channel, frame.name, frame.data, this.identity)
+    this.hub.requests
+      .ask(frame.channel, frame.name, frame.data, this.identity)
       .then(
         (json) => this.queue(response(frame.id, json)),
         (error) => this.#fail(frame, error),

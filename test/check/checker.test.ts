@@ -437,6 +437,12 @@ const CASES: readonly Case[] = [
     innocent: [begin(), publishAll(1, 3), messages(1, 3), rewroteTail, gap("truncated", at(3), at(2, "b"), null)],
   },
   {
+    name: "gap-lied",
+    what: "it moves a reader on, does not say what is missing, and nothing was trimmed",
+    faulty: [begin(), publishAll(1, 1), message(1), lostTail, gap("truncated", at(1), at(2, "b"), null)],
+    innocent: [begin(), publishAll(1, 1), message(1), lostTail, trimmed, gap("truncated", at(1), at(2, "b"), null)],
+  },
+  {
     name: "realtime-order",
     what: "of what two logs stored, one stands before what was answered when it was asked for",
     faulty: [publishAll(1, 1), split, inSplit, healed, final([three[0]!, [3, at(2, "b", 2)], [2, at(3)]])],

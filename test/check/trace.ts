@@ -163,10 +163,11 @@ export class Trace {
       case "epoch":
         return missing === null ? null : "counts across logs";
       case "truncated":
-        if (missing === null)
-          return skipped < 0 || (skipped === 0 && resumeFrom.slice(21) !== this.place)
-            ? null
-            : "moves the reader on though it knows no place";
+        if (missing === null) {
+          // Where nobody vouches for the end of an epoch, what of it is trimmed is not counted
+          if (skipped > 0) return this.#causes.allows(this.ledger.name, "trimmed") ? null : "moves the reader on though it knows no place";
+          return skipped < 0 || resumeFrom.slice(21) !== this.place ? null : "leaves the reader where it is, and takes nothing from it";
+        }
         if (missing > 0 && !this.#causes.allows(this.ledger.name, "trimmed")) return "counts what was never trimmed";
         return missing >= 0 && skipped - missing < 0 ? null : "does not go back to what the log still has";
     }

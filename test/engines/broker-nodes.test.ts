@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/adapters/system.ts";
 import type { Clock } from "../../src/protocol.ts";
-import { BROKERS, type Broker, EVERYTHING, everything, follow, LOBBY, Nodes, publisherAt, text } from "../support/brokers.ts";
+import { BROKERS, type Broker, codeOf, EVERYTHING, everything, follow, LOBBY, Nodes, publisherAt, text } from "../support/brokers.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
@@ -54,6 +54,31 @@ describe.each(BROKERS)("Nodes on one broker: $name", (kind) => {
     );
     const data = (await everything(all[0]!.log)).entries.map((entry) => String(entry.data));
     for (const node of [0, 1, 2]) expect(data.filter((one) => one.startsWith(`${node} `))).toEqual(numbers(40).map((n) => `${node} ${n}`));
+  });
+
+  test("[D10] a node with a longer way is not kept out by another that publishes to the same channel without a pause", async () => {
+    await using proxy = await FaultProxy.open(broker.address.port);
+    proxy.set({ up: { delayMs: 2 }, down: { delayMs: 2 } });
+    await using nodes = begin();
+    await using far = Nodes.at({ ...broker.address, port: proxy.port });
+    const [a, b] = [await nodes.open({ prefix }), await far.open({ prefix })];
+    let isOver = false;
+    let count = 0;
+    const busy = async () => {
+      while (!isOver) await a.log.append(LOBBY, [text(`near ${++count}`)]);
+    };
+    const publishing = busy();
+    const codes: string[] = [];
+    for (const n of numbers(10)) codes.push(await codeOf(b.log.append(LOBBY, [text(`far ${n}`)])));
+    isOver = true;
+    await publishing;
+    expect(codes).toEqual(codes.map(() => "stored"));
+    const data = (await everything(b.log)).entries.map((entry) => String(entry.data));
+    for (const [name, all] of [
+      ["near", count],
+      ["far", 10],
+    ] as const)
+      expect(data.filter((one) => one.startsWith(name))).toEqual(numbers(all).map((n) => `${name} ${n}`));
   });
 
   test("[D2] a node is told what another stored, in order and at once", async () => {

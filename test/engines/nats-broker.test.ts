@@ -1,5 +1,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/adapters/system.ts";
+import { readPage } from "../../src/core/page.ts";
+import { positionAt, resume } from "../../src/core/resume.ts";
 import type { Clock } from "../../src/protocol.ts";
 import { codeOf, everything, follow, LOBBY, natsNodes, text } from "../support/brokers.ts";
 import { NatsServer, sharedNats, stopSharedNats } from "../support/nats-server.ts";
@@ -51,6 +53,57 @@ describe("A NATS that fails", () => {
     expect(before?.type === "stored" && after[0]?.type === "stored" && after[0].position.epoch > before.position.epoch).toBe(true);
   });
 
+  test("[D3] a stream that an operator deleted is made anew by whoever asks whether it is ready, though nobody publishes, and followers are told", async () => {
+    const { server, prefix } = sharedNats();
+    await using nodes = natsNodes(server);
+    const { log } = await nodes.open({ prefix });
+    await log.append(LOBBY, [text("old")]);
+    const told = await follow(log);
+    for (const name of await server.streams(prefix)) await server.ask(`STREAM.DELETE.${name}`);
+    expect(await log.ready?.()).toBeNull();
+    await until("it was told", () => told.at(-1) === "changed");
+    expect((await everything(log)).head).toBeNull();
+  });
+
+  test.each([
+    ["a stream", {}],
+    ["a channel of a stream", { filter: "throughline.*.log.chat.lobby" }],
+  ])("[D3] %s that an operator purged is told to followers who have had all, though nobody publishes", async (_, what) => {
+    await using server = new NatsServer();
+    await using nodes = natsNodes(server);
+    const { log } = await nodes.open({}, { clock: FAST });
+    await log.append(LOBBY, [text("old")]);
+    const told = await follow(log);
+    const asked = async () => (await server.ask<{ api: { total: number } }>("INFO")).api.total;
+    const before = await asked();
+    let own = 0;
+    // What a look asks, and what the next asks, which finds that nothing has changed
+    await until("it has looked in vain", async () => (await asked()) - before - ++own >= 3);
+    for (const name of await server.streams("throughline")) await server.ask(`STREAM.PURGE.${name}`, what);
+    await until("it was told", () => told.at(-1) === "changed");
+    expect((await everything(log)).head).toBeNull();
+  });
+
+  test("[D2] [D3] a log in which a message was deleted is given up to it, and then behind it with a gap, each once", async () => {
+    await using server = new NatsServer();
+    await using nodes = natsNodes(server);
+    const { log } = await nodes.open();
+    for (const n of numbers(12)) await log.append(LOBBY, [text(String(n))]);
+    for (const name of await server.streams("throughline"))
+      for (const seq of [6, 7]) await server.ask(`STREAM.MSG.DELETE.${name}`, { seq });
+    const given = async (offset: number) => {
+      const position = positionAt((await everything(log)).head!, [], offset);
+      const { gap, entries } = resume(position, await readPage(log, LOBBY, position, { count: 100, bytes: 1e6 }));
+      return [gap?.reason, gap?.missing, entries.map((entry) => entry.offset)];
+    };
+    expect(await given(0)).toEqual([undefined, undefined, numbers(5)]);
+    expect(await given(3)).toEqual([undefined, undefined, [4, 5]]);
+    expect(await given(5)).toEqual(["trimmed", 2, numbers(5, 8)]);
+    expect(await given(6)).toEqual(["trimmed", 1, numbers(5, 8)]);
+    expect(await given(7)).toEqual([undefined, undefined, numbers(5, 8)]);
+    expect(await given(8)).toEqual([undefined, undefined, numbers(4, 9)]);
+  });
+
   test("[D3] a stream that an operator deleted under it is made anew, and its channels with it", async () => {
     const { server, prefix } = sharedNats();
     await using nodes = natsNodes(server);
@@ -97,6 +150,19 @@ describe("A NATS that fails", () => {
     await log.append(LOBBY, [text("after")]);
     expect(await log.ready?.()).toBe(null);
     expect((await everything(log)).entries.map(({ data }) => data)).toEqual(["before", "after"]);
+  });
+
+  test("a channel can be removed where there is no room left, not even for the word that it is", async () => {
+    const { server, prefix } = sharedNats();
+    await using nodes = natsNodes(server);
+    const { log } = await nodes.open({ prefix, streams: 1 });
+    for (const n of numbers(5)) await log.append(LOBBY, [text(String(n), String(n))]);
+    const { config } = await server.ask<{ config: object }>(`STREAM.INFO.${prefix}-0`);
+    await server.ask(`STREAM.UPDATE.${prefix}-0`, { ...config, max_msgs: 5 });
+    expect(await codeOf(log.append(LOBBY, [text("6")]))).toBe("not_stored");
+    await log.remove?.(LOBBY);
+    expect(await everything(log)).toEqual({ head: null, entries: [] });
+    expect((await log.append(LOBBY, [text("1", "1")]))[0]).toMatchObject({ type: "stored", position: { offset: 1 } });
   });
 
   test("a message larger than NATS takes is refused, and the others of its time are not", async () => {
@@ -151,6 +217,11 @@ describe("What NATS is set up to keep", () => {
     expect((await everything(log)).entries.map(({ data }) => Number(data))).toEqual(numbers(20));
     const other = await nodes.open();
     expect((await other.log.append(LOBBY, [text("7", "7")]))[0]).toMatchObject({ type: "duplicate", position: { offset: 7 } });
+  });
+
+  test("one that takes no headers is refused, for each publish would cost the connection", async () => {
+    await using server = new NatsServer({ lines: ["no_header_support: true"] });
+    await expect(natsNodes(server).open()).rejects.toMatchObject({ code: "internal", message: expect.stringMatching(/no_header_support/) });
   });
 
   test("one without JetStream keeps nothing, and is refused", async () => {

@@ -31,6 +31,15 @@ async function open(options: NatsOptions): Promise<{ readonly log: Log; readonly
 }
 
 describe("Three servers of NATS", () => {
+  test("[D3] whose streams have one copy vouch for the end of no epoch: the word that one of them forgets may be held by another than the log", async () => {
+    const a = await open({ prefix: "single", streams: 1 });
+    await a.log.append(LOBBY, [text("before")]);
+    await cluster.servers[0]!.ask("STREAM.DELETE.single-fence");
+    const b = await open({ prefix: "single", streams: 1 });
+    await b.log.append(LOBBY, [text("after")]);
+    expect((await everything(a.log)).head?.lineage.slice(1)).toEqual([{ epoch: expect.any(String), start: 2, isUnvouched: true }]);
+  });
+
   if (!NATS_KEEPS_COPIES) {
     test("[D4] that may store two messages in one place, once streams have copies, are refused, and told why", async () => {
       await expect(open({ prefix: "level", replicas: 3, streams: 1 })).rejects.toMatchObject({

@@ -2,9 +2,10 @@ import { afterAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/adapters/system.ts";
 import { nats } from "../../src/nats.ts";
 import type { Clock } from "../../src/protocol.ts";
-import { everything, follow, LOBBY, natsNodes, text } from "../support/brokers.ts";
+import { codeOf, everything, follow, LOBBY, Nodes, natsNodes, text } from "../support/brokers.ts";
 import { handClock } from "../support/clock.ts";
-import { type NatsServer, sharedNats, stopSharedNats } from "../support/nats-server.ts";
+import { FaultProxy } from "../support/fault-proxy.ts";
+import { connectTo, NatsServer, sharedNats, stopSharedNats } from "../support/nats-server.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
 
@@ -28,10 +29,63 @@ async function countOf(server: NatsServer, prefix: string, part: "log" | "keys")
 }
 
 describe("A node", () => {
+  test("whose application cannot connect is told its reason, whatever it threw, and tries again if that is later", async () => {
+    const { server, prefix } = sharedNats();
+    for (const thrown of [new Error("no credentials"), "no credentials", undefined, null]) {
+      await using refused = new Nodes(() => nats(() => Promise.reject(thrown)));
+      await expect(refused.open()).rejects.toMatchObject({
+        code: "internal",
+        message: expect.stringMatching(/^NATS cannot be reached: (no credentials|undefined|null)\. /),
+      });
+    }
+    await using proxy = await FaultProxy.open(server.port);
+    let isRefusing = false;
+    let refusals = 0;
+    const connect = () => {
+      if (isRefusing) refusals++;
+      return isRefusing ? Promise.reject(undefined) : connectTo(proxy)();
+    };
+    await using nodes = new Nodes((options) => nats(connect, options));
+    const { log } = await nodes.open({ prefix });
+    isRefusing = true;
+    proxy.cut();
+    await until("it has tried again and again", () => refusals > 4);
+    isRefusing = false;
+    await until("it is back", async () => (await codeOf(log.append(LOBBY, [text("a")]))) === "stored");
+  });
+
   test("takes a function that connects, and nothing else", () => {
     for (const one of [{}, null, "nats://localhost"]) expect(() => nats(one as never)).toThrow(/^nats\(\) takes a function that connects/);
     expect(() => nats((() => {}) as never, { prefix: "a.b" })).toThrow(/prefix/);
     expect(() => nats((() => {}) as never, { streams: 0 })).toThrow(/1 to 64 streams/);
+    for (const replicas of [0, 6, 1.5, Number.NaN, "3" as never])
+      expect(() => nats((() => {}) as never, { replicas })).toThrow(/1, 3 or 5 replicas/);
+    for (const domain of ["", "a.b", "a b", "*"]) expect(() => nats((() => {}) as never, { domain })).toThrow(/domain/);
+  });
+
+  test("[D1] [D2] with another number of streams than those before it is refused, for it would look for channels elsewhere", async () => {
+    const { server, prefix } = sharedNats();
+    await using nodes = natsNodes(server);
+    const { log } = await nodes.open({ prefix, streams: 3 });
+    await log.append(LOBBY, [text("a")]);
+    for (const streams of [2, 4]) {
+      const refused = nodes.open({ prefix, streams });
+      await expect(refused).rejects.toMatchObject({ code: "internal", message: expect.stringMatching(/over 3 streams.*was told \d/) });
+    }
+    expect(await server.streams(prefix)).toHaveLength(3);
+    expect((await everything((await nodes.open({ prefix, streams: 3 })).log)).entries).toHaveLength(1);
+  });
+
+  test("finds JetStream in the domain that it is told of, and says where it looked for it in vain", async () => {
+    await using server = new NatsServer({ domain: "edge" });
+    await using nodes = natsNodes(server);
+    const [a, b] = [await nodes.open({ domain: "edge" }), await nodes.open({ domain: "edge" })];
+    const told = await follow(b.log);
+    for (const n of numbers(30)) await a.log.append(LOBBY, [text(String(n), String(n))]);
+    await until("it was told", () => told.length === 30);
+    expect((await everything(b.log)).entries.map(({ data }) => Number(data))).toEqual(numbers(30));
+    expect((await b.log.append(LOBBY, [text("3", "3")]))[0]?.type).toBe("duplicate");
+    await expect(nodes.open({ domain: "nowhere" })).rejects.toMatchObject({ message: expect.stringMatching(/\$JS\.nowhere\.API.*domain/) });
   });
 
   test("[D7] deletes what is trimmed, and keeps its keys", async () => {
@@ -115,6 +169,32 @@ describe("A node", () => {
     const { head } = await everything((await nodes.open({ prefix })).log);
     expect(head?.lineage.map(({ start }) => start)).toEqual([4, 5, 6]);
     expect(head?.lineage.map(({ epoch }) => epoch)).toEqual(head?.lineage.map(({ epoch }) => epoch).toSorted());
+  });
+});
+
+describe("Nodes that were connected when the fence was lost, as to a cluster of which another server held it", () => {
+  test("[D3] learn of the new one from what others write, and begin no epoch for each of their own messages", async () => {
+    const { server, prefix } = sharedNats();
+    await using nodes = natsNodes(server);
+    const [a, b] = [await nodes.open({ prefix }), await nodes.open({ prefix })];
+    await a.log.append(LOBBY, [text("a")]);
+    await b.log.append(LOBBY, [text("b")]);
+    await server.ask(`STREAM.DELETE.${prefix}-fence`);
+    const c = await nodes.open({ prefix });
+    for (const n of numbers(3)) for (const { log } of [c, a, b]) await log.append(LOBBY, [text(`again ${n}`)]);
+    const { head } = await everything(c.log);
+    expect(head?.lineage.map(({ start }) => start)).toEqual([1, 3]);
+  });
+
+  test("[D3] [D7] begin one epoch where the end of a log was lost, however many of them had known of it", async () => {
+    const { server, prefix } = sharedNats();
+    await using nodes = natsNodes(server);
+    const all = [await nodes.open({ prefix }), await nodes.open({ prefix }), await nodes.open({ prefix })];
+    for (const { log } of [...all, ...all]) await log.append(LOBBY, [text("before")]);
+    for (const { log } of all) await log.append(LOBBY, [text("lost")]);
+    await server.rewind(prefix, 4);
+    for (const { log } of all) await log.append(LOBBY, [text("after")]);
+    expect((await everything(all[0]!.log)).head?.lineage.map(({ start }) => start)).toEqual([1, 5]);
   });
 });
 

@@ -1,4 +1,6 @@
 import { afterAll, describe, expect, test } from "vitest";
+import { readPage } from "../../src/core/page.ts";
+import { positionAt, resume } from "../../src/core/resume.ts";
 import { codeOf, everything, follow, LOBBY, redisNodes, text } from "../support/brokers.ts";
 import { handClock } from "../support/clock.ts";
 import { LIBRARIES, RedisServer, sharedRedis, stopSharedRedis } from "../support/redis-server.ts";
@@ -100,6 +102,60 @@ describe("Readers of a Redis that fails", () => {
     await until("it was told", () => told.at(-1) === "changed");
     expect([before, after]).toMatchObject([{ position: { offset: 3 } }, { position: { offset: 1 } }]);
     expect(before?.type === "stored" && after?.type === "stored" && after.position.epoch !== before.position.epoch).toBe(true);
+  });
+
+  test("[D3] of a log in whose place an older copy is put under living connections are told, though the same node stores as much again at once", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = redisNodes(server);
+    const { log } = await nodes.open({ prefix });
+    await log.append(LOBBY, [text("old")]);
+    const keys = ["log", "meta"].map((part) => `${prefix}{${LOBBY}}:${part}`);
+    const copies = await Promise.all(keys.map((key) => server.ask.dumpBuffer(key)));
+    const told = await follow(log);
+    await log.append(LOBBY, [text("lost"), text("lost too")]);
+    await until("it was told", () => told.length > 0);
+    const { length } = told;
+    for (const [index, key] of keys.entries()) await server.ask.restore(key, 0, copies[index]!, "REPLACE");
+    // No more than a log that was never taken back has it: the same epoch, the same offsets
+    for (const one of ["new", "newer", "newest"]) await log.append(LOBBY, [text(one)]);
+    expect((await everything(log)).head).toMatchObject({ top: 4, lineage: [{ start: 1 }] });
+    await until("it was told", () => told.length > length);
+    expect(told[length]).toBe("changed");
+  });
+
+  test("[D2] [D3] of a log in which a message was deleted are given what stands before it, told of it, and given what stands behind it, each once", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = redisNodes(server);
+    const { log } = await nodes.open({ prefix });
+    for (const n of numbers(12)) await log.append(LOBBY, [text(String(n))]);
+    await server.ask.xdel(`${prefix}{${LOBBY}}:log`, "6-0");
+    const given = async (offset: number) => {
+      const position = positionAt((await everything(log)).head!, [], offset);
+      const { gap, entries } = resume(position, await readPage(log, LOBBY, position, { count: 100, bytes: 1e6 }));
+      return [gap?.reason, gap?.missing, entries.map((entry) => entry.offset)];
+    };
+    expect(await given(0)).toEqual([undefined, undefined, numbers(5)]);
+    expect(await given(3)).toEqual([undefined, undefined, [4, 5]]);
+    expect(await given(5)).toEqual(["trimmed", 1, numbers(6, 7)]);
+    expect(await given(6)).toEqual([undefined, undefined, numbers(6, 7)]);
+    expect(await given(7)).toEqual([undefined, undefined, numbers(5, 8)]);
+    await server.ask.xdel(`${prefix}{${LOBBY}}:log`, "12-0");
+    expect(await given(7)).toEqual([undefined, undefined, numbers(4, 8)]);
+    expect(await given(11)).toEqual(["trimmed", 1, []]);
+    expect(await given(12)).toEqual([undefined, undefined, []]);
+  });
+
+  test("[D5] [D7] of a channel whose order of keys was evicted are not refused for ever: keys that need not be kept make room", async () => {
+    const { server, prefix } = sharedRedis();
+    await using nodes = redisNodes(server);
+    const clock = handClock();
+    const { log } = await nodes.open({ prefix, retain: { countMax: 1 } }, { clock, keysMax: 3, keySecondsMin: 60 });
+    for (const key of ["a", "b", "c"]) await log.append(LOBBY, [text(key, key)]);
+    await server.ask.del(`${prefix}{${LOBBY}}:ages`);
+    expect((await log.append(LOBBY, [text("d", "d")]))[0]?.type).toBe("keys_full");
+    clock.advance(61_000);
+    const drafts = ["d", "e", "c", "a"].map((key) => text(key, key));
+    expect((await log.append(LOBBY, drafts)).map(({ type }) => type)).toEqual(["stored", "stored", "stored", "keys_full"]);
   });
 
   test("[D3] of a log that was evicted are told that it is gone, exactly", async () => {

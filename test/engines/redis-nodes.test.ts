@@ -4,7 +4,7 @@ import { systemClock } from "../../src/adapters/system.ts";
 import type { Clock } from "../../src/protocol.ts";
 import { redis } from "../../src/redis.ts";
 import { everything, follow, LOBBY, redisNodes, text } from "../support/brokers.ts";
-import { sharedRedis, stopSharedRedis } from "../support/redis-server.ts";
+import { RedisServer, sharedRedis, stopSharedRedis } from "../support/redis-server.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
 
@@ -73,6 +73,23 @@ describe("A node", () => {
 });
 
 describe("A node that missed a wake-up", () => {
+  test("[D10] asks again to listen where it was refused", async () => {
+    await using server = new RedisServer();
+    await using nodes = redisNodes(server);
+    const { log } = await nodes.open();
+    await server.ask.acl("SETUSER", "default", "-subscribe");
+    const told = await follow(log);
+    const refused = async () =>
+      Number(/rejected_calls=(\d+)/.exec(/cmdstat_subscribe:.*/.exec(await server.ask.info("commandstats"))?.[0] ?? "")?.[1] ?? 0);
+    await until("it is refused", async () => (await refused()) > 0);
+    await server.ask.acl("SETUSER", "default", "+subscribe");
+    await until(
+      "it listens",
+      async () => ((await server.ask.pubsub("NUMSUB", `throughline:{${LOBBY}}:wake`)) as [string, number])[1] === 1,
+    );
+    expect(told).toEqual([]);
+  });
+
   test("[D2] hears of it within seconds, by one look at the log, however many follow", async () => {
     const { server, prefix } = sharedRedis();
     await using nodes = redisNodes(server);

@@ -17,7 +17,7 @@ beforeAll(async () => {
     bundle: true,
     platform: "node",
     format: "esm",
-    external: ["lmdb", "ws", "redis", "@nats-io/transport-node"],
+    external: ["lmdb", "ws", "redis", "ioredis", "@nats-io/transport-node"],
   });
 });
 

@@ -6,7 +6,7 @@ import { Nodes } from "./nodes.ts";
 campaign({
   row: "B8",
   title: "two nodes on one NATS, each of their faults",
-  what: "Two nodes on one NATS behind HAProxy",
+  what: "Two nodes on one NATS behind HAProxy or nginx",
   async begin(ground) {
     const broker = new NatsBroker(ground);
     await broker.start();

@@ -8,7 +8,7 @@ import { RedisBroker } from "./redis-broker.ts";
 campaign({
   row: "B1 to B9",
   title: "two nodes on one Redis, each of their faults",
-  what: "Two nodes on one Redis behind HAProxy",
+  what: "Two nodes on one Redis behind HAProxy or nginx",
   async begin(ground) {
     const broker = new RedisBroker(ground, "redis");
     await broker.start();

@@ -20,7 +20,7 @@ const ROUND_MINUTES_MAX = 10;
 const KILLED = /^(?!the proxy).* killed/;
 
 /** So many channels, and so little in each message, that a round does not come to what retention trims: that would count as lost. */
-const CROWD: Partial<Crowd> = {
+export const CROWD: Partial<Crowd> = {
   channels: ["orders", "chat/lobby", "prices/eu", "alerts", "jobs", "scores", "devices/7", "feed"],
   largeBytes: 500,
   naive: 2,

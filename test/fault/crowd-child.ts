@@ -7,7 +7,7 @@ import { until } from "../support/until.ts";
 
 /*
  * Those who publish and those who read, in a process of their own, so that it can live in another network than the test. Writes the history
- * to stdout, a JSON object a line. Run as: node crowd-child.mjs <Crowd as JSON>; `quiet`, `final` and the end of stdin are its commands.
+ * to stdout, a JSON object a line. Run as: node crowd-child.mjs <Crowd as JSON>; `say`, `again`, `quiet`, `final` and the end of stdin are its commands.
  */
 export interface Crowd {
   readonly url: string;
@@ -35,7 +35,7 @@ export interface Crowd {
 
 /** What the crowd says beside the history. */
 export type Said =
-  | { readonly type: "said"; readonly word: "ready" | "quiet" | "final" }
+  | { readonly type: "said"; readonly word: "ready" | "say" | "again" | "quiet" | "final" }
   | { readonly type: "naive"; readonly event: BeginEvent | MessageEvent };
 
 const TRANSPORTS = ["sse", "websocket", "long-poll"] as const;
@@ -162,6 +162,24 @@ async function publish(pid: string, send: (all: readonly Publish[]) => Promise<r
   }
 }
 
+/** What was said last, and how often anything was. */
+let lastSaid: Publish | null = null;
+let sayings = 0;
+
+/** Publishes a message until it is stored, each time by the same key. */
+async function say(one: Publish): Promise<void> {
+  lastSaid = one;
+  const { channel, key, data } = one;
+  for (let isStored = false; !isStored; ) {
+    const of = { channel, pid: `${name}-sayer`, seq: ++sayings };
+    tell({ type: "publish", t: t(), ...of, key, hash: hashOf(data) });
+    const [answer] = await ask([one]).catch((error: { code?: string }) => [{ error }]);
+    hear(answer as Answer, of);
+    isStored = "position" in (answer as Answer);
+    if (!isStored) await new Promise((resolve) => setTimeout(resolve, AFTER_FAILURE_MS));
+  }
+}
+
 function publishOf(pid: string, seq: number): Publish {
   return { channel: channels[seq % channels.length] as string, data: contentOf(pid, seq), key: `${pid}-${seq}` };
 }
@@ -259,6 +277,10 @@ for (let count = 1; count <= crowd.batchers; count++) publishing.push(publish(`$
 tell({ type: "said", word: "ready" });
 
 const commands: Record<string, () => Promise<unknown>> = {
+  say: () => say(publishOf(`${name}-sayer`, sayings + 1)),
+  async again() {
+    if (lastSaid !== null) await say(lastSaid);
+  },
   quiet() {
     isQuiet = true;
     return Promise.all(publishing);
@@ -268,7 +290,7 @@ const commands: Record<string, () => Promise<unknown>> = {
 createInterface({ input: process.stdin })
   .on("line", (line) => {
     commands[line]?.().then(
-      () => tell({ type: "said", word: line as "quiet" | "final" }),
+      () => tell({ type: "said", word: line as "say" | "again" | "quiet" | "final" }),
       (error: unknown) => {
         console.error(error);
         process.exit(1);

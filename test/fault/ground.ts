@@ -18,6 +18,8 @@ import type { Serving } from "./server-child.ts";
 
 /** A limited machine takes its time. */
 const PATIENCE_MS = 30_000;
+/** Where in a position its tag begins. */
+const TAG_AT = 38;
 export const PORT = 4400;
 
 export interface ServeOptions {
@@ -76,7 +78,7 @@ export class Ground {
   #gathered = 0;
   /** Of each reader and channel: where it is. */
   readonly #places = new Map<string, string>();
-  /** Of each channel: where the last that was acknowledged stands. */
+  /** Of each channel: where the last that was acknowledged stands, by its epoch and offset. */
   readonly #lasts = new Map<string, string>();
   /** Readers without a pipe. */
   readonly cut = new Set<string>();
@@ -126,8 +128,8 @@ export class Ground {
   }
 
   /** The JSON that the server answers to a GET, asked from inside of the network. */
-  async fetch<Answer>(path: string): Promise<Answer> {
-    const script = `fetch("http://127.0.0.1:${PORT}${path}", { headers: { Accept: "application/json" } }).then((a) => a.text()).then(console.log)`;
+  async fetch<Answer>(path: string, port = PORT): Promise<Answer> {
+    const script = `fetch("http://127.0.0.1:${port}${path}", { headers: { Accept: "application/json" } }).then((a) => a.text()).then(console.log)`;
     const child = this.start([process.execPath, "-e", script]);
     let text = "";
     child.stdout?.setEncoding("utf8").on("data", (part: string) => {
@@ -138,9 +140,9 @@ export class Ground {
   }
 
   /** What the server's probes say: of readiness true, or the code of the error. */
-  async health(): Promise<{ live: unknown; ready: unknown }> {
-    const { live } = await this.fetch<{ live?: unknown }>("/livez");
-    const { ready, error } = await this.fetch<{ ready?: unknown; error?: { code: string } }>("/readyz");
+  async health(port = PORT): Promise<{ live: unknown; ready: unknown }> {
+    const { live } = await this.fetch<{ live?: unknown }>("/livez", port);
+    const { ready, error } = await this.fetch<{ ready?: unknown; error?: { code: string } }>("/readyz", port);
     return { live, ready: ready ?? error?.code };
   }
 
@@ -194,9 +196,7 @@ export class Ground {
 
   /** Ends the server by a signal, and waits until it is gone. */
   async stop(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    const { server } = this;
-    if (server === null) return;
-    server.kill(signal);
+    this.server?.kill(signal);
     await this.ended();
   }
 
@@ -269,15 +269,23 @@ export class Ground {
     await until(`${count} more are acknowledged: ${this.err.slice(-2_000)}`, () => this.acked >= goal, PATIENCE_MS);
   }
 
+  /** Waits until something more is acknowledged in each of these channels. */
+  async onward(channels: readonly string[]): Promise<void> {
+    const before = new Map(this.#lasts);
+    const isOn = (channel: string) => this.#lasts.get(channel) !== before.get(channel);
+    await until(`more is acknowledged in each: ${this.err.slice(-2_000)}`, () => channels.every(isOn), 2 * PATIENCE_MS);
+  }
+
   /** Waits until every reader has a pipe again. */
   async whole(): Promise<void> {
     await until("every reader is back", () => this.cut.size === 0, PATIENCE_MS);
   }
 
-  /** Waits until every reader has what is acknowledged by now. */
-  async shown(): Promise<void> {
+  /** Waits until every reader has what is acknowledged by now; one crowd may be left out. */
+  async shown(but = "-"): Promise<void> {
     const lasts = new Map(this.#lasts);
-    const hasSeen = ([reader, position]: readonly [string, string]) => position >= (lasts.get(channelOf(reader)) ?? "");
+    const hasSeen = ([reader, position]: readonly [string, string]) =>
+      reader.startsWith(but) || position.slice(0, TAG_AT) >= (lasts.get(channelOf(reader)) ?? "");
     await until("every reader has what is stored", () => [...this.#places].every(hasSeen), PATIENCE_MS);
   }
 
@@ -358,8 +366,9 @@ export class Ground {
     this.history.push(event);
     if (event.type === "stored") {
       this.acked++;
-      const { channel, position = "" } = event;
-      if (position > (this.#lasts.get(channel) ?? "")) this.#lasts.set(channel, position);
+      const { channel } = event;
+      const place = event.position?.slice(0, TAG_AT) ?? "";
+      if (place > (this.#lasts.get(channel) ?? "")) this.#lasts.set(channel, place);
     }
     if (event.type === "refused") this.refused++;
     else if (event.type === "unknown") this.unknown++;

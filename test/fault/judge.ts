@@ -7,6 +7,9 @@ import type { Ground } from "./ground.ts";
 /** From calm until every reader stands at the end (D10). */
 const CATCH_UP_MS = 60_000;
 
+/** What is judged, and who is wrong on purpose: of a ground, or of any other place where something was broken. */
+export type Judged = Pick<Ground, "history" | "naive" | "seed" | "injections" | "startMs" | "keep">;
+
 export interface Row {
   readonly row: string;
   /** One sentence: what was broken, and what had to hold. */
@@ -17,11 +20,11 @@ export interface Row {
 }
 
 /**
- * Judges what happened on the ground by the promises, and keeps the figures. What the naive readers of the crowd were handed through the same faults
+ * Judges what happened there by the promises, and keeps the figures. What the naive readers of the crowd were handed through the same faults
  * must not pass; nor may the same history with one message taken from a reader, given to it twice, put behind the next, or taken from the log: so each
  * row shows that it can fail.
  */
-export function judge(ground: Ground, { row, what, control, ...measured }: Row): Verdict {
+export function judge(ground: Judged, { row, what, control, ...measured }: Row): Verdict {
   const history = ground.history.toSorted((a, b) => a.t - b.t);
   const verdict = check(history, { catchUpMs: CATCH_UP_MS });
   const { violations, counts } = verdict;
@@ -53,7 +56,7 @@ export function judge(ground: Ground, { row, what, control, ...measured }: Row):
 }
 
 /** The negative control, by the same judge: what the naive were handed. How much it came to; undefined if there were none. */
-function naiveIn(ground: Ground, history: readonly HistoryEvent[]): string | undefined {
+function naiveIn(ground: Judged, history: readonly HistoryEvent[]): string | undefined {
   if (ground.naive.length === 0) return undefined;
   const others = history.filter(({ type }) => !/^(begin|message|gap|open|close|end)$/.test(type));
   const { violations } = check(

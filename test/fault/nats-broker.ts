@@ -1,5 +1,6 @@
 import type { ChildProcess } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { cpSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
@@ -10,6 +11,9 @@ import { addressOf, type Broker } from "./node-faults.ts";
 const PORT = 4222;
 /** Of a busy machine, for what takes a moment. */
 const PATIENCE_MS = 30_000;
+
+/** The library by which its operator asks it. */
+const CLIENT = createRequire(import.meta.url).resolve("@nats-io/transport-node");
 
 const ROUTE_PORT = 6222;
 const HEALTH_PORT = 8222;
@@ -28,12 +32,15 @@ export interface NatsBrokerOptions {
 export class NatsBroker implements Broker {
   readonly name = "NATS";
   readonly port = PORT;
+  readonly addressOf = addressOf;
   readonly #ground: Ground;
   readonly #directory: string;
   readonly #jetstream: string;
   readonly #member: number | null;
   #child: ChildProcess | null = null;
   #said = "";
+  /** How often it died of a fault of its own. */
+  deaths = 0;
 
   constructor(ground: Ground, { directory = ground.ledger.home, jetstream = "", member }: NatsBrokerOptions = {}) {
     this.#ground = ground;
@@ -50,9 +57,17 @@ export class NatsBroker implements Broker {
     return `127.0.3.${member}`;
   }
 
+  get #store(): string {
+    return join(this.#directory, "nats");
+  }
+
+  get #then(): string {
+    return join(this.#directory, "nats-then");
+  }
+
   async start(): Promise<void> {
     const config = join(this.#ground.ledger.home, `nats-${this.#member ?? "alone"}.conf`);
-    const jetstream = `store_dir: "${join(this.#directory, "nats")}"\n${this.#jetstream}`;
+    const jetstream = `store_dir: "${this.#store}"\n${this.#jetstream}`;
     writeFileSync(config, `port: ${PORT}\njetstream {\n${jetstream}\n}\n${this.#lines().join("\n")}\n`);
     const child = this.#ground.start([need("nats-server"), "-c", config]);
     this.#child = child;
@@ -60,6 +75,12 @@ export class NatsBroker implements Broker {
     child.stdout?.resume();
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.#said += text;
+    });
+    // Whoever watches over it starts it again, if it dies of a fault of its own
+    child.once("exit", () => {
+      if (this.#child !== child || !this.#said.includes("panic: ")) return;
+      this.deaths++;
+      void this.start();
     });
     await until("NATS is ready", () => this.#said.includes("Server is ready") || hasEnded(child), PATIENCE_MS);
   }
@@ -88,6 +109,7 @@ export class NatsBroker implements Broker {
   async stop(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     const child = this.#child;
     if (child === null) return;
+    this.#child = null;
     child.kill(signal);
     await until("NATS is gone", () => hasEnded(child));
   }
@@ -95,6 +117,48 @@ export class NatsBroker implements Broker {
   async crash(): Promise<void> {
     await this.stop("SIGKILL");
     await this.start();
+  }
+
+  /** All that it has kept is gone, while it is ended. */
+  wipe(): void {
+    rmSync(this.#store, { recursive: true });
+  }
+
+  /** Copies all that it has kept, in one moment. */
+  async remember(): Promise<void> {
+    await this.freeze();
+    rmSync(this.#then, { recursive: true, force: true });
+    cpSync(this.#store, this.#then, { recursive: true });
+    this.thaw();
+  }
+
+  /** Has nothing but what it remembered, while it is ended. */
+  recall(): void {
+    this.wipe();
+    cpSync(this.#then, this.#store, { recursive: true });
+  }
+
+  /** Runs this on a connection of an operator's, `api` asking JetStream, and gives what it returns. */
+  async ask<Answer>(body: string): Promise<Answer> {
+    const script = `(async () => {
+      const connection = await require(${JSON.stringify(CLIENT)}).connect({ servers: "${addressOf(1)}:${PORT}" });
+      const api = async (what, body = {}) => (await connection.request("$JS.API." + what, JSON.stringify(body))).json();
+      const answer = await (async () => { ${body} })();
+      await connection.close();
+      console.log(JSON.stringify(answer ?? null));
+    })()`;
+    const child = this.#ground.start([process.execPath, "-e", script]);
+    let [out, err] = ["", ""];
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      out += text;
+    });
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      err += text;
+    });
+    await until("NATS has answered its operator", () => hasEnded(child) && out.endsWith("\n"), PATIENCE_MS).catch((error: Error) => {
+      throw new Error(`${error.message} ${err}`);
+    });
+    return JSON.parse(out) as Answer;
   }
 
   freeze(): Promise<void> {

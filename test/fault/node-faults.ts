@@ -6,6 +6,8 @@ import type { Nodes } from "./nodes.ts";
 export interface Broker {
   readonly name: string;
   readonly port: number;
+  /** Where a node finds it. Of several servers: one of them, any. */
+  addressOf(node: number): string;
   start(): Promise<void>;
   /** Ends it by a signal, and waits until it is gone. */
   stop(signal: NodeJS.Signals): Promise<void>;
@@ -15,7 +17,7 @@ export interface Broker {
   thaw(): void;
 }
 
-/** Where a node, counted from 1, finds the broker. */
+/** Where a node, counted from 1, finds a broker that is one server. */
 export function addressOf(node: number): string {
   return `127.0.2.${node}`;
 }
@@ -26,7 +28,7 @@ export function nodeFaults(ground: Ground, nodes: Nodes, broker: Broker): Faults
   const between = (min: number, max: number) => min + ground.random.fraction() * (max - min);
   const any = () => 1 + Math.floor(ground.random.fraction() * nodes.count);
   const cutOff = async (rules: (address: string) => string[]) => {
-    ground.filter(rules(addressOf(any())));
+    ground.filter(rules(broker.addressOf(any())));
     await pass(between(500, 3_000));
     ground.filter([]);
   };

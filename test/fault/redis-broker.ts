@@ -1,6 +1,7 @@
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
 import { freeze } from "./freeze.ts";
@@ -54,6 +55,7 @@ export class RedisBroker implements Broker {
   readonly name = "Redis";
   readonly port = PORT;
   readonly site: Site;
+  readonly addressOf = addressOf;
   readonly #ground: Ground;
   readonly #directory: string;
   readonly #keeps: Keeping;
@@ -141,6 +143,25 @@ export class RedisBroker implements Broker {
     await this.rewrite();
   }
 
+  /** All that it has kept is gone, while it is ended. */
+  wipe(): void {
+    for (const name of readdirSync(this.#directory)) rmSync(join(this.#directory, name), { recursive: true });
+  }
+
+  /** Copies all that it has kept, in one moment. */
+  async remember(): Promise<void> {
+    await this.freeze();
+    rmSync(this.#then, { recursive: true, force: true });
+    cpSync(this.#directory, this.#then, { recursive: true });
+    this.thaw();
+  }
+
+  /** Has nothing but what it remembered, while it is ended. */
+  recall(): void {
+    this.wipe();
+    cpSync(this.#then, this.#directory, { recursive: true });
+  }
+
   /** Writes all that it has to its snapshot. */
   async snapshot(): Promise<void> {
     this.ask("bgsave");
@@ -168,8 +189,29 @@ export class RedisBroker implements Broker {
     this.#port = PORT;
   }
 
+  get #then(): string {
+    return `${this.#directory}-then`;
+  }
+
   get version(): string {
     return /redis_version:(\S+)/.exec(this.ask("info", "server"))?.[1] ?? "";
+  }
+
+  /** The keys of which it tells such a thing from now on: `evicted`, `expired`. */
+  watch(event: string): readonly string[] {
+    this.ask("config", "set", "notify-keyspace-events", "AKE");
+    const keys: string[] = [];
+    const child = this.#ground.start([
+      need("redis-cli"),
+      "-h",
+      this.site.desk,
+      "-p",
+      String(this.#port),
+      "subscribe",
+      `__keyevent@0__:${event}`,
+    ]);
+    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => keys.push(line));
+    return keys;
   }
 
   /** Asks it as an operator does. */

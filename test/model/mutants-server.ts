@@ -300,7 +300,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: core("connection"),
-        find: "for (const connection of this) if (connection.identity.id === id) connection.end(",
+        find: "if (connection.identity.id === id && connection.enteredMs <= enteredMsMax) connection.end(",
         replace: "void (",
       },
     ],

@@ -59,7 +59,7 @@ export class ServerNode implements Target {
       authorize: authorize(this),
       warn,
     });
-    this.hub.handlers.add("chat/:room", "echo", answer(this));
+    this.hub.requests.handle("chat/:room", "echo", answer(this));
     this.#endpoint = new Endpoint(this.hub, { origins: [], loopbackOnly: false });
     this.isUp = true;
   }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { NatsServer } from "../support/nats-server.ts";
+import { RedisCluster } from "../support/redis-cluster.ts";
 import { RedisServer } from "../support/redis-server.ts";
 import { freePort, Program, runProgram } from "./program.ts";
 
@@ -11,6 +12,7 @@ const WITHOUT_CLIENTS = `--import data:text/javascript,${encodeURIComponent(
 describe("throughline dev --engine", () => {
   test.each([
     { name: "Redis", start: async () => new RedisServer({ port: await freePort() }) },
+    { name: "Redis Cluster", start: () => RedisCluster.start() },
     { name: "NATS", start: async () => new NatsServer() },
   ])("[D2] two servers on one $name are one line: what is published to one is read on the other", async ({ start }) => {
     await using server = await start();

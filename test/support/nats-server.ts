@@ -21,20 +21,26 @@ export interface NatsSettings {
   readonly lines?: readonly string[];
   /** Without JetStream. */
   readonly isPlain?: boolean;
+  /** The domain of JetStream. */
+  readonly domain?: string;
 }
 
 /** A nats-server of a test's own, on a port and in a directory of its own, with JetStream. */
 export class NatsServer {
   readonly #directory = mkdtempSync(join(tmpdir(), "throughline-nats-"));
-  readonly #lines: readonly string[];
+  readonly #jetstream: readonly string[];
+  #lines: readonly string[];
+  #listen = "";
   #port = -1;
-  #asked = 0;
+  #monitor = "";
   #child: ChildProcess | null = null;
   #connection: Promise<NatsConnection> | null = null;
 
-  constructor({ lines = [], isPlain = false }: NatsSettings = {}) {
-    const jetstream = `jetstream { store_dir: "${this.store}", max_mem: 64MB, max_file: 4GB }`;
-    this.#lines = isPlain ? lines : [jetstream, ...lines];
+  constructor({ lines = [], isPlain = false, domain }: NatsSettings = {}) {
+    const named = domain === undefined ? "" : `, domain: ${domain}`;
+    const jetstream = `jetstream { store_dir: "${this.store}", max_mem: 64MB, max_file: 4GB${named} }`;
+    this.#jetstream = isPlain ? [] : [jetstream];
+    this.#lines = lines;
     this.start();
   }
 
@@ -60,10 +66,10 @@ export class NatsServer {
     return (await (await this.#connection).request(`$JS.API.${what}`, JSON.stringify(body), { timeout: 5_000 })).json();
   }
 
-  /** Questions to JetStream that it has been asked, these apart. */
-  async requests(): Promise<number> {
-    const { api } = await this.ask<{ api: { total: number } }>("INFO");
-    return api.total - ++this.#asked;
+  /** Messages that clients have sent it: whatever is stored, asked or told is one. */
+  async received(): Promise<number> {
+    const { in_msgs } = (await (await fetch(`${this.#monitor}/varz`)).json()) as { in_msgs: number };
+    return in_msgs;
   }
 
   /** The streams of the logs. */
@@ -91,12 +97,8 @@ export class NatsServer {
 
   /** Starts it, or starts it again with what it has kept, and returns once it listens. */
   start(): void {
-    const config = join(this.#directory, "nats.conf");
-    const lines = [
-      ...[`listen: 127.0.0.1:${this.#port}`, `pid_file: "${join(this.#directory, "pid")}"`, `ports_file_dir: "${this.#directory}"`],
-      ...["max_payload: 4MB", ...this.#lines],
-    ];
-    writeFileSync(config, lines.join("\n"));
+    this.#listen = `listen: 127.0.0.1:${this.#port}`;
+    const config = this.#configure();
     const child = spawn(need("nats-server"), ["-c", config], { stdio: "ignore" });
     this.#child = child;
     const deadline = performance.now() + STARTING_MS_MAX;
@@ -105,6 +107,13 @@ export class NatsServer {
       if (performance.now() > deadline) throw new Error("nats-server does not listen.");
       Atomics.wait(pause, 0, 0, 5);
     }
+  }
+
+  /** Takes other lines of its configuration while it runs. */
+  reload(lines: readonly string[]): void {
+    this.#lines = lines;
+    this.#configure();
+    this.#child?.kill("SIGHUP");
   }
 
   /** Ends it as a crash does; what it has written stays. */
@@ -154,11 +163,22 @@ export class NatsServer {
     return this.stop();
   }
 
+  #configure(): string {
+    const config = join(this.#directory, "nats.conf");
+    const places = [`pid_file: "${join(this.#directory, "pid")}"`, `ports_file_dir: "${this.#directory}"`];
+    writeFileSync(
+      config,
+      [this.#listen, ...places, "http: 127.0.0.1:-1", "max_payload: 4MB", ...this.#jetstream, ...this.#lines].join("\n"),
+    );
+    return config;
+  }
+
   /** It writes where it listens once it does; 0 until then. */
   #readPort(pid: number | undefined): number {
     try {
-      const { nats } = JSON.parse(readFileSync(join(this.#directory, `nats-server_${pid}.ports`), "utf8"));
+      const { nats, monitoring } = JSON.parse(readFileSync(join(this.#directory, `nats-server_${pid}.ports`), "utf8"));
       this.#port = Number(new URL(nats[0]).port);
+      this.#monitor = monitoring[0];
       return this.#port;
     } catch {
       return 0;

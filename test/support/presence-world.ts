@@ -17,6 +17,8 @@ export class Bus {
   isAway = false;
   /** Of every so many notices one is lost. */
   loses = Number.POSITIVE_INFINITY;
+  /** Each comes so often. */
+  copies = 1;
   /** How many milliseconds one is under way: where they differ, notices overtake each other. */
   delayMs: () => number = () => 0;
   readonly #clock: HandClock;
@@ -34,7 +36,10 @@ export class Bus {
   }
 
   #deliver(from: BusLog, notice: Notice): void {
-    for (const { node, listener } of this.ends) if (node !== from && node.isFollowed(notice.channel)) listener(notice);
+    for (const { node, listener } of this.ends) {
+      if (node === from || !node.isFollowed(notice.channel)) continue;
+      for (let copy = 0; copy < this.copies; copy++) listener(notice);
+    }
   }
 }
 

@@ -57,6 +57,10 @@ export class RedisCluster implements AsyncDisposable {
     return this.nodes[0]!.port;
   }
 
+  get url(): string {
+    return this.nodes[0]!.url;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const node of this.nodes) await node.stop();
   }

@@ -19,6 +19,8 @@ export class Publishing {
   /** Calls, trims and removals that hold it. */
   uses = 0;
   isTrimming = false;
+  /** Until then it is left to others. */
+  yieldsUntil = 0;
   /** Offset and bytes at which it was trimmed last. */
   trimmedTop = -1;
   trimmedBytes = 0;
@@ -79,16 +81,27 @@ export class Channels {
     return (this.#channels.get(channel)?.uses ?? 0) > 0;
   }
 
+  /** Another node could not get in, and is given so long. */
+  yield(channel: string, untilMs: number): void {
+    const known = this.#channels.get(channel);
+    if (known !== undefined) known.yieldsUntil = untilMs;
+  }
+
+  yieldsUntil(channel: string): number {
+    return this.#channels.get(channel)?.yieldsUntil ?? 0;
+  }
+
   /** What is told of a channel that is published to here, if it is the very next thing. */
   heard(channel: string, sheet: Sheet): void {
     const known = this.#channels.get(channel);
     // One that is in use has its own way to learn of it
     if (known === undefined || known.uses > 0 || known.generation === 0) return;
-    if (sheet.previous !== known.standing.seq || sheet.seq <= known.standing.seq) {
-      // Another one stands where this node's last was: the stream has lost its end, and has come as far again
-      if (sheet.seq === known.standing.seq && standingAfter(sheet).topTag !== known.standing.topTag) known.generation = 0;
-      return;
-    }
+    const { seq, topTag } = known.standing;
+    const isInItsPlace = sheet.seq === seq && standingAfter(sheet).topTag !== topTag;
+    const isBehindAnother = sheet.previous === seq && sheet.tagBefore !== topTag;
+    // Another one stands where this node's last was: the stream has lost its end, and has come as far again
+    if (isInItsPlace || isBehindAnother) known.generation = 0;
+    if (sheet.previous !== seq || known.generation === 0) return;
     const before = known.keys?.size ?? 0;
     known.apply(sheet);
     this.#keys += (known.keys?.size ?? 0) - before;

@@ -16,6 +16,8 @@ export interface NatsHeaders {
 export interface NatsServerInfo {
   readonly version: string;
   readonly max_payload: number;
+  /** Whether messages may have headers. */
+  readonly headers?: boolean | undefined;
 }
 
 /** What this engine needs of a connection of `@nats-io/transport-node` 3 (or of `nats` 2). */

@@ -6,7 +6,7 @@ export class Unanswered extends Error {}
 
 /** What JetStream says where it did nothing. */
 export class Refused extends Error {
-  /** JetStream's own number of the error: 10071 is a wrong last sequence. 503 is that nobody was there to ask. */
+  /** JetStream's own number of the error: 10071 is a wrong last sequence. 503 is that nobody was there to ask, 403 that this user may not. */
   readonly number: number;
 
   constructor(number: number, description: string) {
@@ -16,7 +16,11 @@ export class Refused extends Error {
 }
 
 const NOBODY = 503;
+const FORBIDDEN = 403;
 const NO_MESSAGE = 10037;
+const CONSUMERS_MAX = 10026;
+/** The account, the server, its disk, the stream. */
+const NO_ROOM = [10002, 10023, 10047, 10077];
 const NO_STREAM = 10059;
 const WRONG_LAST_SEQUENCE = [10071, 10164];
 
@@ -40,15 +44,45 @@ export function isMissing(error: unknown): boolean {
   return error instanceof Refused && error.number === NO_STREAM;
 }
 
+/** There is no room for it. */
+export function isFull(error: unknown): boolean {
+  return error instanceof Refused && NO_ROOM.includes(error.number);
+}
+
+/** There are as many consumers as this account, or stream, may have. */
+export function isCrowded(error: unknown): boolean {
+  return error instanceof Refused && error.number === CONSUMERS_MAX;
+}
+
 export function isNoMessage(error: unknown): boolean {
   return error instanceof Refused && error.number === NO_MESSAGE;
 }
 
-/** What a library threw, as one of the three above; or as it is. */
+/** This user has no permission for it, or none to hear the answer. */
+export function isForbidden(error: unknown): boolean {
+  return (error instanceof Refused && error.number === FORBIDDEN) || violationOf(error) !== null;
+}
+
+interface Violation {
+  readonly name: string;
+  readonly message: string;
+  readonly operation?: string;
+}
+
+function violationOf(error: unknown): Violation | null {
+  if (!(error instanceof Error)) return null;
+  return ([error, error.cause] as (Violation | undefined)[]).find((one) => one?.name === "PermissionViolationError") ?? null;
+}
+
+/** What a library, or the application's own function, threw: as one of the three above, or as it is. */
 export function failureOf(error: unknown): Error {
+  if (!(error instanceof Error)) return new Error(String(error));
   const { name, cause, code } = error as { name?: string; cause?: { name?: string }; code?: string };
+  const violation = violationOf(error);
+  // Who may not hear the answers may have been heard all the same
+  if (violation?.operation === "publish") return new Refused(FORBIDDEN, violation.message);
   if (name === "NoResponders" || cause?.name === "NoResponders" || code === "503")
-    return new Refused(NOBODY, "nobody is there to store it.");
+    return new Refused(NOBODY, "no JetStream answers for it.");
   if (name === "TimeoutError" || code === "TIMEOUT") return new Unanswered("NATS did not answer in time.");
   return error as Error;
 }

@@ -3,6 +3,14 @@ import { isAway, isLate, isMissing } from "./failure.ts";
 import type { JetStream } from "./jetstream.ts";
 import { encodeHeaders } from "./record.ts";
 
+/** At the end of a word that may be held by another server than a log. */
+const ELSEWHERE = "?";
+
+/** Whether all that was written under the word before was written by nodes that knew of all there was: one server alone loses the end of a log and the word together. */
+export function vouchesFor(word: string): boolean {
+  return !word.endsWith(ELSEWHERE);
+}
+
 /**
  * A word that NATS forgets whenever the end of a log may have been lost with it: the one message of a stream that is held in memory only, by as many servers as hold the logs. Each
  * sheet bears the word under which it was written; where the word is another one than that of the last sheet, a new epoch begins. Nothing lost, nothing told: readers go on under it.
@@ -21,8 +29,18 @@ export class Fence {
     this.#restore = restore;
   }
 
-  /** The word, asked for once with each connection: NATS is not restarted without the loss of one. */
-  word(): Promise<string> {
+  /**
+   * The word, asked for once with each connection: one server is not restarted without the loss of that. Several are, without the loss of this one's; so it is asked for
+   * again where the last sheet bears another, which may be older or younger.
+   */
+  async word(ofLastSheet: string): Promise<string> {
+    const known = await this.#word();
+    if (ofLastSheet === "" || known === ofLastSheet) return known;
+    this.forget();
+    return this.#word();
+  }
+
+  #word(): Promise<string> {
     const { generation } = this.#js.line;
     if (this.#known?.generation !== generation) this.#known = { generation, word: this.#read() };
     const { word } = this.#known;
@@ -40,7 +58,8 @@ export class Fence {
       try {
         const stored = await this.#js.last(name, subject);
         if (stored !== null) return Buffer.from(stored.data).toString();
-        const word = this.#random.letters(8);
+        const { cluster } = await this.#js.info(name);
+        const word = `${this.#random.letters(8)}${cluster?.name === undefined ? "" : ELSEWHERE}`;
         await this.#js.publish(subject, encodeHeaders({ "Nats-Expected-Last-Subject-Sequence": "0" }), Buffer.from(word));
         return word;
       } catch (error) {

@@ -13,8 +13,10 @@ import { bufferOf, decodeSheet, type Sheet } from "./record.ts";
 import { headOf, standingAfter } from "./standing.ts";
 
 interface Heard extends Followed {
-  /** Where its whole stream ended when it was looked at last: as long as it ends there, there is nothing to look at. */
+  /** Where its whole stream ended when it was looked at last, and how many messages it had: as long as that is so, there is nothing to look at. */
   end: string;
+  /** The last epoch of the log that was removed last, as far as this node has heard: what is told of that log, or of one before it, comes late. */
+  removed: string;
   unsubscribe: () => void;
 }
 
@@ -51,12 +53,13 @@ export class Follows extends BrokerFollows<Heard> {
   saw(channel: string, sheet: Sheet, isOwn: boolean): void {
     const followed = this.channels.get(channel);
     if (followed === undefined) return;
+    const { epoch, start } = sheet.lineage.at(-1)!;
     if (sheet.lines.length === 0) {
-      if (isOwn || (followed.known !== null && followed.known.epoch <= sheet.lineage.at(-1)!.epoch)) this.tellChanged(followed, ORIGIN);
+      if (epoch > followed.removed) followed.removed = epoch;
+      if (isOwn || (followed.known !== null && followed.known.epoch <= epoch)) this.tellChanged(followed, ORIGIN);
       return;
     }
     const { known } = followed;
-    const { epoch, start } = sheet.lineage.at(-1)!;
     // The first look was answered before this append, though it came after it
     if (isOwn && followed.isPlaced && known !== null && epoch === known.epoch && sheet.first <= known.offset) {
       followed.known = null;
@@ -66,7 +69,7 @@ export class Follows extends BrokerFollows<Heard> {
       followed.known === null
         ? isOwn
         : sheet.first === followed.known.offset + 1 &&
-          (sheet.first === 1 || sheet.tagBefore === followed.known.tag) &&
+          (sheet.first === 1 ? epoch > followed.removed : sheet.tagBefore === followed.known.tag) &&
           (epoch === followed.known.epoch || start === sheet.first);
     if (isNext || isOwn) {
       const entries = sheet.lines.map(({ entry }) => entry);
@@ -81,7 +84,7 @@ export class Follows extends BrokerFollows<Heard> {
   /** Tells other nodes that follow the channel, unless too much is under way already. */
   notify(line: Line, { channel, body }: Notice): void {
     if (!line.isUp || this.#said >= NOTICES_PENDING_MAX) return;
-    line.tell(this.#places.of(channel).told, `${this.node} ${body}`);
+    line.tell(this.#places.of(channel).told, this.numbered(body));
     if (this.#said++ === 0) void this.#confirm(line);
   }
 
@@ -111,7 +114,7 @@ export class Follows extends BrokerFollows<Heard> {
   protected asker(): IsSame<Heard> {
     const ends = new Map<string, Promise<string>>();
     const endOf = (stream: string) => {
-      const end = ends.get(stream) ?? this.#js.info(stream).then(({ created, state }) => `${created} ${state.last_seq}`);
+      const end = ends.get(stream) ?? this.#js.info(stream).then(({ created, state }) => `${created} ${state.last_seq} ${state.messages}`);
       ends.set(stream, end);
       return end;
     };
@@ -129,7 +132,7 @@ export class Follows extends BrokerFollows<Heard> {
   }
 
   protected make(channel: string): Heard {
-    return { ...newlyFollowed(channel), end: "", unsubscribe: () => {} };
+    return { ...newlyFollowed(channel), end: "", removed: "", unsubscribe: () => {} };
   }
 
   protected began(followed: Heard): void {
@@ -160,9 +163,7 @@ export class Follows extends BrokerFollows<Heard> {
     const { channel } = followed;
     const seq = Number(headers?.get("Nats-Sequence") ?? 0);
     if (headers === undefined || !(seq > 0)) {
-      const text = bufferOf(data).toString();
-      const sender = text.slice(0, text.indexOf(" "));
-      if (sender !== this.node) this.deliver({ channel, body: text.slice(sender.length + 1) });
+      this.hearNotice(followed, bufferOf(data).toString());
       return;
     }
     const sheet = this.#decode(seq, headers, data);

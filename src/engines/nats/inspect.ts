@@ -1,8 +1,8 @@
 import { ThroughlineError } from "../../protocol/error.ts";
 import { LIMITS } from "../../protocol/limits.ts";
 import type { Level } from "../../protocol/message.ts";
-import { Refused } from "./failure.ts";
-import type { JetStream, StreamInfo } from "./jetstream.ts";
+import { isForbidden, Refused } from "./failure.ts";
+import type { Account, JetStream, StreamInfo } from "./jetstream.ts";
 import type { Places } from "./places.ts";
 import { openStreams } from "./streams.ts";
 
@@ -12,6 +12,10 @@ const VERSION_MIN = [2, 9];
 const VERSION_SYNCED = [2, 10];
 /** Of two publishes to a replicated stream that expect the same last message, it refuses the second also where the first is still on its way to the copies. */
 const VERSION_EXCLUSIVE = [2, 11];
+/** Before, a message that was refused since its account was full took the last one of its subject along, as far as anybody who asks is told. */
+const VERSION_FULL = [2, 11];
+/** Twice what the headers may need. */
+const PAYLOAD_BYTES_MIN = 16_384;
 /** What headers may add to a message. */
 const HEADERS_BYTES = 16_384;
 
@@ -32,11 +36,24 @@ export async function inspect(js: JetStream, places: Places, replicas: number, i
       `This is nats-server ${version}, and the nats engine needs ${VERSION_MIN.join(".")} or later. Update it.`,
     );
   }
+  if (!js.line.takesHeaders) {
+    throw new ThroughlineError(
+      "internal",
+      "This nats-server takes no headers (no_header_support), in which the engine says what a message is. Let it take them.",
+    );
+  }
+  if (payloadBytesMax < PAYLOAD_BYTES_MIN) {
+    throw new ThroughlineError(
+      "internal",
+      `NATS takes messages of ${payloadBytesMax} bytes with their headers (max_payload), and the engine's headers alone may need ${PAYLOAD_BYTES_MIN / 2}. Set it to 2MB.`,
+    );
+  }
+  let account: Account;
   try {
-    await js.account();
+    account = await js.account();
   } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    const sentence = `NATS keeps no messages here (${error.message}): run nats-server with JetStream (-js), and let this account use it.`;
+    if (!(error instanceof Refused) || isForbidden(error)) throw error;
+    const sentence = `NATS keeps no messages here (${js.api}: ${error.message}) Run nats-server with JetStream (-js), let this account use it, and name the domain of it if it has one.`;
     throw new ThroughlineError("internal", sentence, { cause: error });
   }
   const { logs, fence } = await openStreams(js, places, replicas);
@@ -77,6 +94,12 @@ export async function inspect(js: JetStream, places: Places, replicas: number, i
       "NATS lets this account have no stream in memory, so a restart that lost messages is noticed by tags alone. Let it have one of a few kB.",
     );
   }
+  const storageMax = storageOf(account);
+  if (storageMax !== null && isOlder(version, VERSION_FULL) && logs.some(({ config }) => (config.max_bytes ?? -1) < 0)) {
+    sentences.push(
+      `This account of NATS may keep ${storageMax} bytes, and where that is reached nats-server ${version} loses sight of every channel that is written to: all of it is gone then, which readers are told by a gap. Set max_bytes on each of the streams ${places.prefix}-*, together no more than that, or update to ${VERSION_FULL.join(".")} or later.`,
+    );
+  }
   if (payloadBytesMax < LIMITS.messageBytesMax + HEADERS_BYTES) {
     sentences.push(
       `NATS takes messages of ${payloadBytesMax} bytes with their headers (max_payload): publishes larger than that are refused. Set it to 2MB for all that may be published.`,
@@ -101,6 +124,14 @@ export async function inspect(js: JetStream, places: Places, replicas: number, i
     );
   }
   return { level: copies > 1 ? "replicated" : isDisk ? "disk" : "memory", sentences };
+}
+
+/** The bytes that the account may store on disk, the least of its tiers; null if nobody has set how many. */
+function storageOf({ limits, tiers = {} }: Account): number | null {
+  const all = [limits, ...Object.values(tiers).map((tier) => tier.limits)]
+    .map((one) => one?.max_storage ?? -1)
+    .filter((bytes) => bytes >= 0);
+  return all.length === 0 ? null : Math.min(...all);
 }
 
 function throwsAway({ max_age = 0, max_msgs_per_subject = 0, max_msgs = -1, max_bytes = -1, discard }: StreamInfo["config"]): boolean {

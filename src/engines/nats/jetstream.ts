@@ -1,5 +1,5 @@
 import type { NatsMessage } from "./connection.ts";
-import { failureOf, isAway, isNoMessage, Refused } from "./failure.ts";
+import { failureOf, isAway, isCrowded, isNoMessage, Refused } from "./failure.ts";
 import type { Line } from "./line.ts";
 import { decodeHeaders, type Headers } from "./record.ts";
 
@@ -15,6 +15,7 @@ export interface StreamInfo {
   readonly created: string;
   readonly config: {
     readonly num_replicas?: number;
+    readonly description?: string;
     readonly storage?: string;
     readonly republish?: { readonly dest: string };
     readonly max_age?: number;
@@ -23,8 +24,19 @@ export interface StreamInfo {
     readonly max_msgs_per_subject?: number;
     readonly discard?: string;
   };
-  readonly state: { readonly last_seq: number; readonly subjects?: Readonly<Record<string, number>> };
+  readonly state: { readonly last_seq: number; readonly messages: number; readonly subjects?: Readonly<Record<string, number>> };
   readonly total?: number;
+  /** Of one server alone it has no name. */
+  readonly cluster?: { readonly name?: string };
+}
+
+interface AccountLimits {
+  readonly limits?: { readonly max_storage?: number };
+}
+
+/** What an account may keep: without a limit it is below 0. */
+export interface Account extends AccountLimits {
+  readonly tiers?: Readonly<Record<string, AccountLimits>>;
 }
 
 /** Messages and bytes in one answer. */
@@ -39,12 +51,13 @@ const NOBODY = 503;
 /** What this engine asks of JetStream, by its API of subjects. All of it is answered by the leader of the stream, none by a copy that may be behind. */
 export class JetStream {
   readonly line: Line;
-  readonly #api: string;
+  /** Where it is asked: it names the domain. */
+  readonly api: string;
   #mayUseMemory = true;
 
   constructor(line: Line, api: string) {
     this.line = line;
-    this.#api = api;
+    this.api = api;
   }
 
   /** Stores a message, and gives its place in the stream. */
@@ -78,25 +91,50 @@ export class JetStream {
     return this.#ask(`STREAM.CREATE.${config.name}`, config);
   }
 
-  account(): Promise<unknown> {
+  account(): Promise<Account> {
     return this.#ask("INFO", {});
   }
 
   /** The messages of a subject from a place on, in a few questions where one for each would be many. Ends where `take` says false, or with the last of them that is there now. */
   async each(stream: string, subject: string, seq: number, take: (stored: Stored) => boolean, onlyHeaders = false): Promise<void> {
-    const { name: consumer, num_pending } = await this.#consume(stream, {
+    const made = this.#consume(stream, {
       ...{ deliver_policy: "by_start_sequence", opt_start_seq: Math.max(1, seq), filter_subject: subject, ack_policy: "none" },
       ...{ replay_policy: "instant", inactive_threshold: INACTIVE_NS, num_replicas: 1, headers_only: onlyHeaders },
     });
+    const consumer = await made.catch((error) => {
+      // So many others read now: it is slower one by one, but it goes on
+      if (isCrowded(error)) return null;
+      throw error;
+    });
+    if (consumer === null) return this.#eachAlone(stream, subject, seq, take);
+    const { name, num_pending } = consumer;
     try {
       for (let pending = num_pending; pending > 0; ) {
-        const messages = await this.#fetch(stream, consumer);
+        const messages = await this.#fetch(stream, name);
         for (const message of messages) if (!take(storedOf(message))) return;
         pending = messages.length === 0 ? 0 : placeOf(messages.at(-1)!).pending;
       }
     } finally {
-      this.line.tell(`${this.#api}.CONSUMER.DELETE.${stream}.${consumer}`, "");
+      this.line.tell(`${this.api}.CONSUMER.DELETE.${stream}.${name}`, "");
     }
+  }
+
+  async #eachAlone(stream: string, subject: string, from: number, take: (stored: Stored) => boolean): Promise<void> {
+    for (let stored = await this.next(stream, subject, from); stored !== null; stored = await this.next(stream, subject, stored.seq + 1)) {
+      if (!take(stored)) return;
+    }
+  }
+
+  /** Does what `each` does, and asks for nothing. */
+  async tryEach(stream: string, subject: string): Promise<void> {
+    const { name } = await this.#consume(stream, {
+      deliver_policy: "all",
+      filter_subject: subject,
+      ack_policy: "none",
+      inactive_threshold: INACTIVE_NS,
+    });
+    await this.#fetch(stream, name, { no_wait: true });
+    this.line.tell(`${this.api}.CONSUMER.DELETE.${stream}.${name}`, "");
   }
 
   async #consume(stream: string, config: object): Promise<{ readonly name: string; readonly num_pending: number }> {
@@ -109,7 +147,7 @@ export class JetStream {
       try {
         return await create({ mem_storage: true });
       } catch (error) {
-        if (!(error instanceof Refused) || isAway(error)) throw error;
+        if (!(error instanceof Refused) || isAway(error) || isCrowded(error)) throw error;
       }
     }
     const made = await create({});
@@ -118,11 +156,11 @@ export class JetStream {
     return made;
   }
 
-  async #fetch(stream: string, consumer: string): Promise<NatsMessage[]> {
-    const wanted = JSON.stringify({ batch: FETCH_COUNT_MAX, max_bytes: FETCH_BYTES_MAX, expires: FETCH_NS_MAX });
+  async #fetch(stream: string, consumer: string, wait: object = { expires: FETCH_NS_MAX }): Promise<NatsMessage[]> {
+    const wanted = JSON.stringify({ batch: FETCH_COUNT_MAX, max_bytes: FETCH_BYTES_MAX, ...wait });
     const codeOf = ({ headers }: NatsMessage) => headers?.code ?? 0;
     const isEnd = (message: NatsMessage) => codeOf(message) >= 400 || placeOf(message).pending === 0;
-    const messages = await this.line.requestMany(`${this.#api}.CONSUMER.MSG.NEXT.${stream}.${consumer}`, wanted, FETCH_COUNT_MAX, isEnd);
+    const messages = await this.line.requestMany(`${this.api}.CONSUMER.MSG.NEXT.${stream}.${consumer}`, wanted, FETCH_COUNT_MAX, isEnd);
     if (messages.some((message) => codeOf(message) === NOBODY)) throw new Refused(NOBODY, "nobody is there to read it.");
     // 408, 409: as many as there were, or as there was room for
     return messages.filter((message) => codeOf(message) === 0);
@@ -143,7 +181,7 @@ export class JetStream {
   }
 
   #ask<Answer>(what: string, body: object): Promise<Answer> {
-    return this.#answer(this.line.request(`${this.#api}.${what}`, JSON.stringify(body)));
+    return this.#answer(this.line.request(`${this.api}.${what}`, JSON.stringify(body)));
   }
 
   async #answer<Answer>(asked: Promise<NatsMessage>): Promise<Answer> {

@@ -32,18 +32,32 @@ export class Ledger {
     for (let tries = 1; ; tries++) {
       const table = new KeyTable();
       const last = await this.#js.last(place.stream, place.keys);
-      if (last !== null) await this.#js.each(place.stream, place.keys, 1, (stored) => readSegment(table, standing.born, stored));
+      let isWhole =
+        last === null || (await this.#readTo(last.seq, place.stream, place.keys, (one) => readSegment(table, standing.born, one)));
       if (standing.keyTop > table.through) {
-        await this.#js.each(place.stream, place.log, 1, (stored) => readKeys(table, standing.born, standing.seq, stored), true);
+        const { born, seq } = standing;
+        isWhole &&= await this.#readTo(seq, place.stream, place.log, (one) => readKeys(table, born, seq, one), true);
       }
       const lastNow = await this.#js.last(place.stream, place.keys);
-      if (lastNow?.seq === last?.seq) {
+      if (isWhole && lastNow?.seq === last?.seq) {
         table.lastSegmentSeq = last?.seq ?? 0;
         return table;
       }
-      // Somebody has moved keys from the log to a segment meanwhile
-      if (tries === TRIES_MAX) throw new Error("the keys were moved again and again while they were read.");
+      // Somebody has moved keys from the log to a segment meanwhile, or NATS has broken off: a key that is lacking would be stored once more
+      if (tries === TRIES_MAX)
+        throw new Error("the keys were moved again and again while they were read, or could not be read to their end.");
     }
+  }
+
+  /** All of a subject up to a place. False if it was not come to: a consumer may be gone before it has given anything, and `each` ends as where there is no more. */
+  async #readTo(seq: number, stream: string, subject: string, take: (stored: Stored) => boolean, onlyHeaders = false): Promise<boolean> {
+    let through = 0;
+    const takeOne = (stored: Stored) => {
+      through = stored.seq;
+      return take(stored);
+    };
+    await this.#js.each(stream, subject, 1, takeOne, onlyHeaders);
+    return through >= seq;
   }
 
   /** Writes the keys up to an offset that are not in a segment yet, and drops segments of which no key is kept. Rejects if another node was quicker. */

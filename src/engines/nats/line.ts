@@ -33,6 +33,11 @@ export class Line extends BrokerLine<NatsConnection> {
     return this.connection?.info?.version ?? "0";
   }
 
+  /** False where the server was told to take none. */
+  get takesHeaders(): boolean {
+    return this.connection?.info?.headers !== false;
+  }
+
   /** One question and its answer. */
   request(subject: string, data: string | Uint8Array, headers?: Uint8Array): Promise<NatsMessage> {
     // All that the library does with headers is to encode them
@@ -55,9 +60,11 @@ export class Line extends BrokerLine<NatsConnection> {
     });
   }
 
-  /** Sent, and forgotten. */
+  /** Sent, and forgotten; or not sent, where the line is down or the server takes no message of that size. */
   tell(subject: string, data: string | Uint8Array): void {
-    this.connection?.publish(subject, data);
+    try {
+      this.connection?.publish(subject, data);
+    } catch {}
   }
 
   /** Calls `hear` until the subscription or the connection ends. */
@@ -68,6 +75,19 @@ export class Line extends BrokerLine<NatsConnection> {
       },
     });
     return () => subscription?.unsubscribe();
+  }
+
+  /** Rejects if this user may not subscribe there. */
+  async mayHear(subject: string): Promise<void> {
+    let refused: Error | null = null;
+    const subscription = this.connection?.subscribe(subject, {
+      callback: (error: Error | null) => {
+        refused ??= error;
+      },
+    });
+    await this.flush();
+    subscription?.unsubscribe();
+    if (refused !== null) throw refused;
   }
 
   /** Resolves once the server has all that was sent before. */

@@ -7,13 +7,14 @@ import type { LineEvents } from "../broker-line.ts";
 import { Outage } from "../broker-outage.ts";
 import { Channels } from "./channels.ts";
 import type { NatsConnect } from "./connection.ts";
-import { failureOf, Refused } from "./failure.ts";
+import { failureOf, isAway, isForbidden, Refused } from "./failure.ts";
 import { Fence } from "./fence.ts";
 import { Follows } from "./follows.ts";
 import { inspect } from "./inspect.ts";
 import { JetStream } from "./jetstream.ts";
 import { Ledger } from "./ledger.ts";
 import { Line } from "./line.ts";
+import { forbidden, inspectPermissions, offer } from "./permissions.ts";
 import { Places } from "./places.ts";
 import { Reader } from "./reader.ts";
 import { openStreams } from "./streams.ts";
@@ -64,6 +65,7 @@ interface Opened {
   readonly writing: Line;
   readonly reading: Line;
   readonly js: JetStream;
+  readonly readingJs: JetStream;
   readonly reader: Reader;
   readonly follows: Follows;
   readonly writer: Writer;
@@ -88,6 +90,10 @@ class NatsEngine implements Log {
     connect: NatsConnect,
     { prefix = "throughline", replicas = 1, streams = STREAMS, synced = false, domain, retain }: NatsOptions,
   ) {
+    if (!Number.isInteger(replicas) || replicas < 1 || replicas > 5)
+      throw new ThroughlineError("internal", "nats() takes 1, 3 or 5 replicas.");
+    if (domain !== undefined && !/^[^\s.*>]+$/.test(domain))
+      throw new ThroughlineError("internal", "The domain of nats() is a word without dots, spaces, * and >, as nats-server has it.");
     this.#connect = connect;
     this.#places = new Places(prefix, streams);
     this.#replicas = replicas;
@@ -103,6 +109,7 @@ class NatsEngine implements Log {
     const writing: Line = line(
       outage.needs(() => {
         writerReader.forget();
+        writer.hearTurns();
         void this.#look(context, js);
       }),
     );
@@ -124,7 +131,7 @@ class NatsEngine implements Log {
     const fence = new Fence(js, places.fence, context.random, restore);
     const follows: Follows = new Follows({ log: context, places, node, js: readingJs, reader, channels, hearing });
     const trimmer = new Trimmer({ log: context, js, places, reader: writerReader, channels, ledger });
-    const writer = new Writer({
+    const writer: Writer = new Writer({
       ...{ log: context, js, places, fence, follows, reader: writerReader, channels, ledger, trimmer, retention: this.retention, node },
       restore,
     });
@@ -133,10 +140,12 @@ class NatsEngine implements Log {
     try {
       await Promise.all([writing.open(), reading.open()]);
       await this.#inspect(context, js);
+      for (const sentence of await inspectPermissions(js, places)) context.warn(sentence);
     } catch (error) {
       follows.close();
       for (const one of lines) one.close();
       if (error instanceof ThroughlineError) throw error;
+      if (isForbidden(error)) throw forbidden([error as Error]);
       if (error instanceof Refused) {
         const sentence = `NATS does not give the engine its streams ${places.prefix}-*: ${messageOf(error)} See that this user may make them, and that nothing has their subjects ${places.prefix}.>.`;
         throw new ThroughlineError("internal", sentence, { cause: error });
@@ -146,7 +155,7 @@ class NatsEngine implements Log {
       });
     }
     sweeper.begin();
-    this.#opened = { context, lines, writing, reading, js, reader, follows, writer, trimmer, sweeper };
+    this.#opened = { context, lines, writing, reading, js, readingJs, reader, follows, writer, trimmer, sweeper };
   }
 
   async append(channel: string, drafts: readonly Draft[]): Promise<readonly Appended[]> {
@@ -181,18 +190,29 @@ class NatsEngine implements Log {
     return this.#use("restart").follows.listen(listener);
   }
 
-  /** By a write that is deleted again, to one stream after the other: one that is full, or whose servers are too few, refuses it as it would a message. */
+  /**
+   * By a write that is deleted again, to one stream after the other: one that is full, or whose servers are too few, refuses it as it would a message. One that is gone is made
+   * anew, as it would be for a message: none may come to a node that is not ready. And by what this user may do to logs.
+   */
   async ready(): Promise<string | null> {
-    const { js, writing, reading } = this.#use("restart");
+    const { js, readingJs, writing, reading } = this.#use("restart");
     if (!writing.isUp || !reading.isUp) return "NATS cannot be reached.";
-    const { stream, subject } = this.#places.ready(this.#turn++);
+    const { stream, log, keys } = this.#places.ready(this.#turn++);
+    const write = () => js.publish(keys, undefined, new Uint8Array(0));
+    let act = "written";
     try {
-      const seq = await js.publish(subject, undefined, new Uint8Array(0));
-      await Promise.all([js.delete(stream, seq), reading.flush()]);
+      const seq = await write().catch(async (error) => {
+        if (!isAway(error)) throw error;
+        await openStreams(js, this.#places, this.#replicas);
+        return write();
+      });
+      await Promise.all([js.delete(stream, seq), offer(js, log)]);
+      act = "read";
+      await readingJs.last(stream, log);
       return null;
     } catch (error) {
       if (error instanceof Unsent) return "NATS cannot be reached.";
-      return error instanceof Refused ? "NATS refuses to be written." : "NATS does not answer.";
+      return error instanceof Refused ? `NATS refuses to be ${act}.` : "NATS does not answer.";
     }
   }
 

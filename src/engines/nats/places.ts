@@ -37,15 +37,23 @@ export class Places {
     return { name: `${this.prefix}-fence`, subject: `${this.prefix}.fence`, sweep: `${this.prefix}.sweep` };
   }
 
-  /** A subject of no channel in one of the streams, to see whether it can be written. */
-  ready(turn: number): { readonly stream: string; readonly subject: string } {
-    const index = turn % this.#streams;
-    return { stream: `${this.prefix}-${index}`, subject: `${this.prefix}.${index}.keys.=ready` };
+  /** Where a node says that it cannot get in. */
+  get turns(): string {
+    return `${this.prefix}.turns`;
+  }
+
+  /** The place of no channel in one of the streams, to see whether it can be written. */
+  ready(turn: number): Place {
+    return this.#at(turn % this.#streams, "=ready");
   }
 
   of(channel: string): Place {
     const index = hashOf(channel) % this.#streams;
     const tokens = channel.replace(PLAIN, (character) => Buffer.from(character).toString("hex").replace(/../g, "=$&")).replaceAll("/", ".");
+    return this.#at(index, tokens);
+  }
+
+  #at(index: number, tokens: string): Place {
     const base = `${this.prefix}.${index}`;
     return {
       stream: `${this.prefix}-${index}`,

@@ -1,5 +1,6 @@
 import type { Appended, Draft, Era, Retention } from "../../core/log.ts";
 import { makeEpoch } from "../../protocol/position.ts";
+import { vouchesFor } from "./fence.ts";
 import { aged, NO_FLOORS, raised } from "./floors.ts";
 import { isKept, type KeyTable, type KnownKey } from "./keys.ts";
 import { digestOf, type Line, type NewSheet } from "./record.ts";
@@ -97,5 +98,8 @@ function lineageOf(standing: Standing, { nowMs, letters, lineageMax, fence, hasL
   const last = lineage.at(-1);
   if (last === undefined) return [{ epoch: makeEpoch(nowMs, letters, removed ?? undefined), start: 1 }];
   if (standing.fence === fence && !hasLost) return lineage;
-  return [...lineage, { epoch: makeEpoch(nowMs, letters, last.epoch), start: top + 1 }].slice(-lineageMax);
+  const epoch = makeEpoch(nowMs, letters, last.epoch);
+  // Under the fence of before another node may have given offsets again, and where it is held by another server than the log nobody knows how often that was so
+  const isVouched = standing.fence !== fence && vouchesFor(fence);
+  return [...lineage, { epoch, start: top + 1, ...(isVouched ? {} : { isUnvouched: true as const }) }].slice(-lineageMax);
 }

@@ -27,6 +27,21 @@ class Moved extends Error {
   }
 }
 
+/** Nothing stands where the next entry should. */
+class Hole extends Moved {
+  /** What a page had before it, and what stands behind it. */
+  readonly entries: readonly Entry[];
+  readonly sheet: Sheet;
+
+  constructor(entries: readonly Entry[], sheet: Sheet) {
+    super();
+    this.entries = entries;
+    this.sheet = sheet;
+  }
+}
+
+const NO_ENTRIES: readonly Entry[] = [];
+
 /** What is remembered of where a channel's sheets stand in the stream. */
 interface Known {
   readonly born: string;
@@ -126,7 +141,18 @@ export class Reader {
     const head = headOf(standing, first.offset, first.boundaryTag);
     const from = Math.max(after + 1, first.offset);
     if (limit.count === 0 || from > standing.top) return { head, entries: [] };
-    return { head, entries: await this.#entries(channel, place, last, first, from, limit, wasMoved) };
+    for (let [page, next] = [{ head, entries: NO_ENTRIES }, from]; ; ) {
+      try {
+        return { ...page, entries: await this.#entries(channel, place, last, first, next, limit, wasMoved) };
+      } catch (error) {
+        // Not once only: somebody has deleted what stood there. A page ends there, and begins behind it if it has no more than the place of its reader
+        if (!(error instanceof Hole) || !wasMoved) throw error;
+        const { entries, sheet } = error;
+        if (entries.length > 1 || (entries.length === 1 && after === 0)) return { ...page, entries };
+        next = sheet.first;
+        page = { head: headOf(standing, next, sheet.tagBefore), entries: NO_ENTRIES };
+      }
+    }
   }
 
   async #entries(
@@ -244,14 +270,16 @@ class Gathering {
   }
 
   add(sheet: Sheet): void {
-    if (sheet.first > this.next || (this.lastSheet !== null && sheet.born !== this.lastSheet.born)) throw new Moved();
+    if (this.lastSheet !== null && sheet.born !== this.lastSheet.born) throw new Moved();
+    if (sheet.first > this.next) throw new Hole(this.entries, sheet);
     // A server that was killed may keep what it had not agreed upon with the others, in front of what was stored in its place
     while (this.next > Math.max(sheet.first, this.#from)) {
       this.#bytes -= this.entries.pop()?.size ?? 0;
       this.next--;
     }
     const before = this.entries.at(-1);
-    if (before !== undefined && before.tag !== sheet.tagBefore) throw new Moved();
+    // Unless NATS has taken it as the next of just this one: a node wrote that did not know that the log had lost its end, and another had brought it as far again
+    if (before !== undefined && before.tag !== sheet.tagBefore && sheet.previous !== this.lastSheet?.seq) throw new Moved();
     this.lastSheet = sheet;
     for (const { entry } of sheet.lines) {
       if (entry.offset < this.next) continue;

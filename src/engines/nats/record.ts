@@ -85,7 +85,7 @@ export function encodeSheet(sheet: NewSheet): { readonly headers: Uint8Array; re
     [LOG]: ["1", node, fence, born, bornAt, floors.count, floors.bytes, floors.at, keyTop, tagBefore, first, below, sheet.previous].join(
       " ",
     ),
-    [LINEAGE]: sheet.lineage.map(({ epoch, start }) => `${epoch}:${start}`).join(","),
+    [LINEAGE]: sheet.lineage.map(({ epoch, start, isUnvouched }) => `${epoch}:${start}${isUnvouched ? ":?" : ""}`).join(","),
     ...(entries.length === 0 ? {} : { [ENTRIES]: entries.join(",") }),
   });
   return { headers, payload: parts.length === 1 ? parts[0]! : Buffer.concat(parts) };
@@ -147,8 +147,8 @@ const LOWER: Readonly<Record<string, true>> = { j: true, t: true };
 
 function readLineage(text: string): Era[] {
   return text.split(",").map((era) => {
-    const [epoch, start] = era.split(":") as [string, string];
-    return { epoch, start: Number(start) };
+    const [epoch, start, doubt] = era.split(":") as [string, string, string?];
+    return { epoch, start: Number(start), ...(doubt === undefined ? {} : { isUnvouched: true }) };
   });
 }
 

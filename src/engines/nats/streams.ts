@@ -1,4 +1,5 @@
-import { isMissing, Refused, Unanswered } from "./failure.ts";
+import { ThroughlineError } from "../../protocol/error.ts";
+import { isForbidden, isMissing, Refused, Unanswered } from "./failure.ts";
 import type { JetStream, StreamInfo } from "./jetstream.ts";
 import type { Places } from "./places.ts";
 
@@ -16,12 +17,15 @@ export async function openStreams(
   places: Places,
   replicas: number,
 ): Promise<{ readonly logs: readonly StreamInfo[]; readonly fence: StreamInfo | null }> {
-  const logs = await Promise.all(
-    places.streams.map(({ name, log, keys, told }) => {
-      const config = { ...KEEPING, name, subjects: [log, keys], storage: "file", num_replicas: replicas };
-      return openStream(js, { ...config, republish: { src: log, dest: told } });
-    }),
-  );
+  const description = `Channels of Throughline: one of ${places.streams.length}.`;
+  const [first, ...others] = places.streams.map(({ name, log, keys, told }) => {
+    const config = { ...KEEPING, name, subjects: [log, keys], storage: "file", num_replicas: replicas, description };
+    return () => openStream(js, { ...config, republish: { src: log, dest: told } });
+  });
+  // Before any other is made: of another number of streams a channel stands in another one
+  const logs = [await first!()];
+  checkCount(logs[0]!, places);
+  logs.push(...(await Promise.all(others.map((open) => open()))));
   const { name, subject, sweep } = places.fence;
   const config = {
     ...KEEPING,
@@ -33,10 +37,19 @@ export async function openStreams(
     max_msgs_per_subject: 1,
   };
   const fence = await openStream(js, config).catch((error) => {
-    if (error instanceof Refused) return null;
+    if (error instanceof Refused && !isForbidden(error)) return null;
     throw error;
   });
   return { logs, fence };
+}
+
+function checkCount({ config }: StreamInfo, { prefix, streams }: Places): void {
+  const count = Number(/^Channels of Throughline: one of (\d+)\.$/.exec(config.description ?? "")?.[1] ?? streams.length);
+  if (count === streams.length) return;
+  throw new ThroughlineError(
+    "internal",
+    `The channels of ${prefix} are spread over ${count} streams, for ever, and the engine was told ${streams.length}: it would not find them. Say streams: ${count}, or take another prefix.`,
+  );
 }
 
 async function openStream(js: JetStream, config: Readonly<Record<string, unknown>> & { readonly name: string }): Promise<StreamInfo> {

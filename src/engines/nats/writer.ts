@@ -1,10 +1,11 @@
 import type { Appended, Draft, LogContext, Retention } from "../../core/log.ts";
 import { ThroughlineError } from "../../protocol/error.ts";
 import { TAG_LENGTH } from "../../protocol/position.ts";
+import { messageOf } from "../broker-failure.ts";
 import { BrokerWriter, type Called } from "../broker-writer.ts";
 import type { Channels, Publishing } from "./channels.ts";
-import { appendError, isAway, isLate, isRefused, Unanswered } from "./failure.ts";
-import type { Fence } from "./fence.ts";
+import { appendError, isAway, isFull, isLate, isRefused, Unanswered } from "./failure.ts";
+import { type Fence, vouchesFor } from "./fence.ts";
 import type { Follows } from "./follows.ts";
 import type { JetStream } from "./jetstream.ts";
 import { KeyTable } from "./keys.ts";
@@ -12,7 +13,7 @@ import type { Ledger } from "./ledger.ts";
 import type { Place, Places } from "./places.ts";
 import { planAppend, planRemoval } from "./plan.ts";
 import type { Reader } from "./reader.ts";
-import { decodeSheet, encodeSheet, headerBytesOf, lengthOf, type NewSheet, type Sheet } from "./record.ts";
+import { bufferOf, decodeSheet, encodeSheet, headerBytesOf, lengthOf, type NewSheet, type Sheet } from "./record.ts";
 import { NOTHING, standingAfter } from "./standing.ts";
 import type { Trimmer } from "./trimmer.ts";
 
@@ -24,6 +25,12 @@ const ENTRIES_BYTES_MAX = 60_000;
 const HEADERS_BYTES_MAX = 8_192;
 /** Another node that publishes to the same channel may be quicker so often. */
 const RACES_MAX = 50;
+/** After so many it asks to be let in: the others then leave the channel alone for as long as three of its tries take. */
+const RACES_ASKING = 3;
+const YIELD_MS_MIN = 10;
+const YIELD_MS_MAX = 250;
+/** Between tries it leaves up to so much to others that ask as well. */
+const RACE_PAUSE_MS_MAX = 20;
 /** So long it is tried to find out whether what was sent is stored; then it is not known. */
 const DOUBT_MS_MAX = 6_000;
 const DOUBT_PAUSE_MS = 200;
@@ -72,6 +79,15 @@ export class Writer extends BrokerWriter {
     return super.append(channel, drafts);
   }
 
+  /** Who publishes to a channel without a pause by a short way would keep out who has a longer one: so one that cannot get in says so. To be called once for each connection. */
+  hearTurns(): void {
+    const { js, places, channels, node, log } = this.#context;
+    js.line.subscribe(places.turns, ({ data }) => {
+      const [asker, ms, channel = ""] = bufferOf(data).toString().split(" ");
+      if (asker !== node) channels.yield(channel, log.clock.elapsed() + Math.min(YIELD_MS_MAX, Number(ms) || 0));
+    });
+  }
+
   protected room(): (draft: Draft) => boolean {
     const messageBytesMax = this.#context.js.line.payloadBytesMax - HEADERS_BYTES_MAX;
     let [bytes, headerBytes] = [0, 0];
@@ -84,6 +100,8 @@ export class Writer extends BrokerWriter {
 
   protected async call(channel: string, drafts: readonly Draft[]): Promise<Called> {
     const { log, places, channels, trimmer, retention: own, node } = this.#context;
+    const yieldMs = channels.yieldsUntil(channel) - log.clock.elapsed();
+    if (yieldMs > 0) await this.#pause(yieldMs);
     const state = channels.use(channel);
     const wantsKeys = drafts.some(({ key }) => key !== undefined);
     try {
@@ -108,18 +126,30 @@ export class Writer extends BrokerWriter {
     const { places, channels, node, js } = this.#context;
     const place = places.of(channel);
     const state = channels.use(channel);
-    try {
-      await this.#write(state, place, false, (fence) => {
+    const mark = () =>
+      this.#write(state, place, false, (fence) => {
         const isThere = state.standing.lineage.length > 0;
         return { sheet: isThere ? planRemoval(state.standing, node, fence) : null, answer: null };
       });
+    const purge = async () => {
+      for (const subject of [place.keys, place.log]) await js.purge(place.stream, subject, state.standing.seq).catch(() => {});
+    };
+    try {
+      await mark().catch(async (error) => {
+        if (!isFull(error)) throw error;
+        // It goes in any case, and then there is room
+        await purge();
+        await mark().catch((cause) => {
+          throw new Doubt(messageOf(cause), { cause });
+        });
+      });
       // What this leaves behind is of a log that is known to be gone
       if (state.standing.removed === null) return;
-      for (const subject of [place.keys, place.log]) await js.purge(place.stream, subject, state.standing.seq).catch(() => {});
+      await purge();
       if (state.keys !== null) state.keys.lastSegmentSeq = 0;
     } catch (error) {
       const isUnknown = error instanceof Doubt;
-      const sentence = `Whether ${state.channel} was removed is ${isUnknown ? "not known" : "certain: it was not"}: ${(error as Error).message} Remove it again.`;
+      const sentence = `Whether ${state.channel} was removed is ${isUnknown ? "not known" : "certain: it was not"}: ${messageOf(error)} Remove it again.`;
       throw new ThroughlineError(isUnknown ? "unknown" : "not_stored", sentence, { retryAfterMs: 1_000, cause: error });
     } finally {
       channels.release(state);
@@ -137,12 +167,13 @@ export class Writer extends BrokerWriter {
     let isRestored = false;
     let isFresh = false;
     for (let races = 0; ; ) {
+      const since = log.clock.elapsed();
       try {
         if (state.generation !== this.#context.js.line.generation) {
           await this.#catchUp(state, place);
           isFresh = true;
         }
-        const word = await fence.word();
+        const word = await fence.word(state.standing.fence);
         if (wantsKeys && state.keys === null) state.keys = state.standing.seq === 0 ? new KeyTable() : await ledger.load(state, place);
         // What was learned by the connection before may not hold any more
         if (state.generation !== this.#context.js.line.generation) continue;
@@ -162,7 +193,8 @@ export class Writer extends BrokerWriter {
         }
         state.generation = 0;
         if (++races === RACES_MAX) throw new Error(`other nodes were quicker ${RACES_MAX} times.`);
-        if (races > 3) await this.#pause(log.random.fraction() * Math.min(100, 2 ** races));
+        if (races >= RACES_ASKING) this.#askForTurn(state.channel, log.clock.elapsed() - since);
+        if (races > RACES_ASKING) await this.#pause(log.random.fraction() * RACE_PAUSE_MS_MAX);
       } catch (error) {
         state.generation = 0;
         if (!isAway(error) || isRestored) throw error;
@@ -173,9 +205,14 @@ export class Writer extends BrokerWriter {
     }
   }
 
+  #askForTurn(channel: string, tryMs: number): void {
+    const { js, places, node } = this.#context;
+    js.line.tell(places.turns, `${node} ${Math.ceil(YIELD_MS_MIN + 3 * tryMs)} ${channel}`);
+  }
+
   /** Stores a sheet, and gives its place; null if another one has taken it. Where no answer comes it is sent again, and so is stored once or not at all. */
   async #store(channel: string, place: Place, sheet: NewSheet): Promise<number | null> {
-    const { js, log, follows } = this.#context;
+    const { js, log, follows, fence } = this.#context;
     const { headers, payload } = encodeSheet(sheet);
     const since = log.clock.elapsed();
     let doubt: Error | null = null;
@@ -184,6 +221,9 @@ export class Writer extends BrokerWriter {
         if (doubt !== null) {
           const seq = await this.#find(place, sheet);
           if (seq !== "open" || isTaken) return seq === "open" ? null : seq;
+          // The server was restarted: nothing is on its way any more, and what stood there may have been another's. The old epoch has ended
+          const word = await fence.word(sheet.fence);
+          if (word !== sheet.fence && vouchesFor(word)) return null;
         }
         return await js.publish(place.log, headers, payload);
       } catch (error) {
@@ -226,15 +266,19 @@ export class Writer extends BrokerWriter {
     const standing = last === null ? NOTHING : standingAfter(last);
     const isSame = standing.seq === before.seq && standing.born === before.born && standing.topTag === before.topTag;
     const missed = !isSame && last !== null && before.seq > 0 && last.seq > before.seq ? await this.#missed(place, before.seq, last) : [];
-    if (missed.length > 0 && missed[0]!.previous === before.seq && missed.at(-1)!.seq >= standing.seq) {
+    const next = missed[0];
+    // What stands in its place may be another's: the stream has lost its end, and has come further again
+    const isNext = next !== undefined && next.previous === before.seq && next.tagBefore === before.topTag;
+    if (isNext && missed.at(-1)!.seq >= standing.seq) {
       for (const sheet of missed) {
         state.apply(sheet);
         follows.saw(state.channel, sheet, false);
       }
     } else if (!isSame) {
-      const wasThere = before.lineage.length > 0 && last?.born === before.born && last.lines.length > 0;
+      // Whoever has begun another epoch since has seen to it
+      const isSameEpoch = standing.lineage.length > 0 && standing.lineage.at(-1)!.epoch === before.lineage.at(-1)?.epoch;
       const isBehind = standing.top < before.top || (standing.top === before.top && standing.topTag !== before.topTag);
-      state.hasLost = wasThere && (isBehind || (missed[0]?.previous ?? before.seq) < before.seq);
+      state.hasLost = isSameEpoch && (isBehind || (next !== undefined && !isNext && next.previous <= before.seq));
       state.standing = standing;
       state.keys = null;
     }

@@ -25,6 +25,7 @@ export class Follows extends BrokerFollows<Followed> {
   readonly #reader: Line;
   readonly #subscriber: Line;
   readonly #agreement: Agreement;
+  readonly #subscribing = new Set<Followed>();
   #isBegun = false;
 
   constructor({ places, reader, subscriber, agreement, ...context }: FollowsContext) {
@@ -68,8 +69,7 @@ export class Follows extends BrokerFollows<Followed> {
     if (followed === undefined) return;
     const [type, ...words] = message.toString("latin1", 0, 128).split(" ");
     if (type === "s") {
-      const sender = words[0] ?? "";
-      if (sender !== this.node) this.deliver({ channel, body: message.toString("utf8", 3 + sender.length) });
+      this.hearNotice(followed, message.toString("utf8", 2));
       return;
     }
     if (words.at(-1) === this.node) return;
@@ -83,7 +83,7 @@ export class Follows extends BrokerFollows<Followed> {
   notify(line: Line, publish: string, { channel, body }: Notice): void {
     if (!line.isUp || line.waiting >= NOTICES_PENDING_MAX) return;
     const { wake } = this.#places.of(channel);
-    line.send(wake, [publish, wake, `s ${this.node} ${body}`]).catch(() => {
+    line.send(wake, [publish, wake, `s ${this.numbered(body)}`]).catch(() => {
       // A signal may be dropped
     });
   }
@@ -96,11 +96,16 @@ export class Follows extends BrokerFollows<Followed> {
     return this.#reader.isUp;
   }
 
+  /**
+   * A member of a cluster that hands a slot to another ends what is listened to there, and a library listens at the other once it knows of that. It may have asked a third
+   * that did not know yet: so the line that listens asks these questions, for it is then told who has the slot now; and it notices a member that is silent.
+   */
   protected asker(): IsSame<Followed> {
     void this.#agreement.check();
+    const line = this.#subscriber.isCluster && this.#subscriber.isUp ? this.#subscriber : this.#reader;
     return async ({ channel }, known) => {
       const { meta } = this.#places.of(channel);
-      const [lineage, top, topTag] = listOf(await this.#reader.send(meta, ["HMGET", meta, "lineage", "top", "topTag"]));
+      const [lineage, top, topTag] = listOf(await line.send(meta, ["HMGET", meta, "lineage", "top", "topTag"]));
       if (lineage === null) return known.epoch === ORIGIN.epoch;
       const epoch = readLineage(textOf(lineage)).at(-1)?.epoch;
       return epoch === known.epoch && Number(textOf(top)) === known.offset && textOf(topTag) === known.tag;
@@ -121,18 +126,32 @@ export class Follows extends BrokerFollows<Followed> {
     if (this.#subscriber.isUp) this.#subscriber.unsubscribe([this.#places.of(channel).wake]).catch(() => {});
   }
 
-  protected async subscribe(all: readonly Followed[]): Promise<void> {
+  /** Those to which listening was refused ask again. */
+  protected override poll(some: readonly Followed[]): Promise<void> {
+    if (this.isHearing()) void this.subscribe(some.filter(({ isListening }) => !isListening));
+    return super.poll(some);
+  }
+
+  protected async subscribe(asked: readonly Followed[]): Promise<void> {
+    const all = asked.filter((followed) => !this.#subscribing.has(followed));
+    for (const followed of all) this.#subscribing.add(followed);
     for (let from = 0; from < all.length; from += SUBSCRIBE_COUNT_MAX) {
       const some = all.slice(from, from + SUBSCRIBE_COUNT_MAX).filter((followed) => this.isFollowed(followed));
-      if (some.length === 0) continue;
-      try {
-        await this.#subscriber.subscribe(some.map(({ channel }) => this.#places.of(channel).wake));
-      } catch {
-        // The line was lost: `up` comes again. What refuses it leaves the poll
-        return;
-      }
-      for (const followed of some) followed.isListening = true;
-      await this.poll(some);
+      // Of a cluster one member may be away
+      const parts = this.#subscriber.isCluster ? some.map((followed) => [followed]) : some.length > 0 ? [some] : [];
+      await Promise.all(parts.map((part) => this.#listenTo(part)));
     }
+    for (const followed of all) this.#subscribing.delete(followed);
+  }
+
+  async #listenTo(some: readonly Followed[]): Promise<void> {
+    try {
+      await this.#subscriber.subscribe(some.map(({ channel }) => this.#places.of(channel).wake));
+    } catch {
+      // The line was lost: `up` comes again. What refuses it leaves the poll, which asks again
+      return;
+    }
+    for (const followed of some) followed.isListening = true;
+    await super.poll(some);
   }
 }

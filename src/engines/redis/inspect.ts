@@ -28,6 +28,7 @@ export async function inspect(line: Line, replicas: number): Promise<Inspection>
   const sentences: string[] = [];
 
   if (typeof server === "string") {
+    if (!line.isCluster && field(server, "cluster_enabled") === "1") throw new ThroughlineError("internal", ONE_OF_MANY);
     // Valkey says it is Redis 7.2.4, and its own version beside it
     const version = field(server, "redis_version") ?? "0";
     if (Number.parseInt(version, 10) < VERSION_MIN) {
@@ -78,6 +79,8 @@ export async function inspect(line: Line, replicas: number): Promise<Inspection>
   return { level, sentences };
 }
 
+const ONE_OF_MANY =
+  "This Redis is a member of a cluster, and the client asks it alone, which has some of the channels only. Give redis() a client of the cluster: createCluster() of node-redis, or new Cluster() of ioredis.";
 const NOTHING_KEPT =
   "Redis keeps nothing on disk (appendonly no, no save): when it restarts all channels begin anew, and readers are told by a gap. Set appendonly to yes.";
 const TAKEN_BACK =
@@ -90,6 +93,7 @@ async function ask<Answer>(act: () => Promise<Answer>): Promise<Answer | Error> 
   try {
     return await act();
   } catch (error) {
+    if (/^MOVED\b/.test((error as Error).message)) throw new ThroughlineError("internal", ONE_OF_MANY, { cause: error });
     if (/^(NOPERM|ERR|NOAUTH)\b/.test((error as Error).message)) return error as Error;
     throw error;
   }

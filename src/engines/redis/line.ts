@@ -4,7 +4,8 @@ import { isNoMaster } from "./failure.ts";
 import { type Argument, type Hear, type Link, type Plug, type Reply, textOf } from "./link.ts";
 
 /**
- * A link on which nothing was answered for so many seconds, though something was asked, is given up: a network may have swallowed it without a word.
+ * A link on which nothing was answered for so many seconds, though something was asked, is given up: a network may have swallowed it without a word. On a cluster,
+ * where the others answer, a member may be silent alone: there it is given up if one question has no answer for so long, and the next link asks who has its slots now.
  * Counted by the looks, not by the clock: a process that was stopped for an hour has not listened for an hour.
  */
 const SILENT_SECONDS_MAX = 15;
@@ -16,7 +17,10 @@ export class Line extends BrokerLine<Link> {
   lead = "";
   readonly #plug: Plug;
   readonly #onHeard: Hear;
-  #silentSeconds = 0;
+  /** Looks so far; at which of them something was answered last, and at which each question that waits was asked, the oldest first. */
+  #looks = 0;
+  #answeredAt = 0;
+  readonly #asked = new Set<{ readonly at: number }>();
   #cancelWatch: Cancel = () => {};
 
   constructor(plug: Plug, context: LineContext, events: LineEvents, onHeard: Hear = () => {}) {
@@ -37,7 +41,7 @@ export class Line extends BrokerLine<Link> {
 
   /** Asks where it leads, which may change while it holds: a master is made a replica, and shows what it had. Rejects if that cannot be asked. */
   async findLead(): Promise<void> {
-    if (this.#plug.isCluster) return;
+    if (this.isCluster) return;
     const { generation } = this;
     const info = textOf(await this.send("", ["INFO", "replication"]));
     if (generation !== this.generation) return;
@@ -54,9 +58,14 @@ export class Line extends BrokerLine<Link> {
     return this.ask((link) => link.unsubscribe(names));
   }
 
+  /** Of a cluster, whose members come and go by themselves. */
+  get isCluster(): boolean {
+    return this.#plug.isCluster;
+  }
+
   /** Gives the link up for another one: what it leads to is not the master, or not the one that the others lead to. What was under way may have been done before. */
   renew(why: string): void {
-    if (this.isUp && !this.#plug.isCluster && this.upMs > RETRY_MS_MAX) this.lose(new Error(`It is not the master any more: ${why}`));
+    if (this.isUp && !this.isCluster && this.upMs > RETRY_MS_MAX) this.lose(new Error(`It is not the master any more: ${why}`));
   }
 
   protected connect(onEnd: (error: Error) => void): Promise<Link> {
@@ -73,19 +82,24 @@ export class Line extends BrokerLine<Link> {
   }
 
   protected asked(): Cancel {
-    if (this.waiting === 0) this.#watch();
+    const question = { at: this.#looks };
+    if (this.#asked.size === 0) this.#watch();
+    this.#asked.add(question);
     return () => {
-      this.#silentSeconds = 0;
+      this.#asked.delete(question);
+      this.#answeredAt = this.#looks;
     };
   }
 
   /** One timer while something is asked, and none otherwise. */
-  #watch(silentSeconds = 0): void {
-    this.#silentSeconds = silentSeconds;
+  #watch(): void {
     this.#cancelWatch();
     this.#cancelWatch = this.context.clock.after(WATCH_MS, () => {
-      if (this.waiting === 0) return;
-      if (this.#silentSeconds + 1 < SILENT_SECONDS_MAX) this.#watch(this.#silentSeconds + 1);
+      const [oldest] = this.#asked;
+      if (oldest === undefined) return;
+      this.#looks++;
+      const since = this.isCluster ? oldest.at : Math.max(oldest.at, this.#answeredAt);
+      if (this.#looks - since < SILENT_SECONDS_MAX) this.#watch();
       else this.lose(new Error(`Redis has not answered for ${SILENT_SECONDS_MAX} s.`));
     });
   }

@@ -16,12 +16,16 @@ type Subscribe = (names: string | readonly string[], listener?: Listener, buffer
 interface Duplicate extends NodeRedisClient {
   // biome-ignore lint/suspicious/noExplicitAny: the events of an emitter
   on(event: string, listener: (...details: any[]) => void): unknown;
+  removeAllListeners(event: string): unknown;
   readonly isReady: boolean;
   readonly subscribe: Subscribe;
   readonly unsubscribe: Subscribe;
   readonly sSubscribe: Subscribe;
   readonly sUnsubscribe: Subscribe;
 }
+
+/** What it says of a connection that it does not open again. */
+const CLOSED = /^The client is closed/;
 
 /** By their RESP types: bulk strings ("$") come as bytes, and the maps of RESP3 ("%") as arrays, which is what they are in RESP2. */
 const AS_BYTES = { typeMapping: { 36: Buffer, 37: Array } };
@@ -43,20 +47,33 @@ function clientOptions(client: NodeRedisClient): object {
   return { disableOfflineQueue: true, keyPrefix: undefined, socket: { ...options?.socket, reconnectStrategy: false } };
 }
 
-/** The nodes of a cluster reconnect by themselves. */
+/** The nodes of a cluster reconnect by themselves. They are connected to when they are asked something: one that is away does not keep a link from opening. */
 function clusterOptions(client: NodeRedisClient): object {
   const { _options } = client as unknown as { readonly _options?: { readonly defaults?: object } };
-  return { useReplicas: false, keyPrefix: undefined, defaults: { ..._options?.defaults, disableOfflineQueue: true } };
+  return {
+    useReplicas: false,
+    minimizeConnections: true,
+    keyPrefix: undefined,
+    defaults: { ..._options?.defaults, disableOfflineQueue: true },
+  };
 }
 
 async function openLink(client: Duplicate, isCluster: boolean, { onEnd, onHeard }: LinkEvents): Promise<Link> {
   let isOver = false;
   let isUp = false;
-  client.on("error", (error: Error) => {
-    if (isCluster || !isUp || isOver || client.isReady) return;
+  const end = (error: Error) => {
+    if (!isUp || isOver) return;
     isOver = true;
     onEnd(error);
+  };
+  client.on("error", (error: Error) => {
+    if (!isCluster && !client.isReady) end(error);
   });
+  // What was listened to at a member of a cluster that is none any more: the library would listen at another by promises that nobody awaits
+  for (const event of isCluster ? ["__resubscribeListeners", "sharded-channel-moved-error"] : []) {
+    client.removeAllListeners(event);
+    client.on(event, () => end(new Error("A member of the cluster has gone.")));
+  }
   try {
     await client.connect();
     isUp = true;
@@ -68,8 +85,13 @@ async function openLink(client: Duplicate, isCluster: boolean, { onEnd, onHeard 
   const hear: Listener = (message, name) => onHeard(name.toString(), message);
   return {
     send(key, words: readonly Argument[]) {
-      const sent = isCluster ? client.sendCommand(key, false, words, AS_BYTES) : client.sendCommand(words, AS_BYTES);
-      return sent as Promise<Reply>;
+      if (!isCluster) return client.sendCommand(words, AS_BYTES) as Promise<Reply>;
+      const sent = client.sendCommand(key, false, words, AS_BYTES) as Promise<Reply>;
+      return sent.catch((error: Error) => {
+        // The library has given a member up for good, and would go on asking it
+        if (CLOSED.test(error.message)) end(error);
+        throw error;
+      });
     },
     async subscribe(names) {
       if (isCluster) await Promise.all(names.map((name) => client.sSubscribe(name, hear, true)));

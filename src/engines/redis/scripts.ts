@@ -73,16 +73,18 @@ end
 `;
 
 /**
- * ARGV: now, countMax, bytesMax, ageMax, keysMax, keyAgeMin, lineageMax (times in ms), 8 letters for an epoch, offset, epoch and tag of what the
+ * ARGV: now, countMax, bytesMax, ageMax, keysMax, keyAgeMin, lineageMax (times in ms), 8 letters for an epoch, the offset, the epoch and the tag that the
  * followers of the asker know, the asker, how to publish and where, whether a write must be made, then four of each draft: tag, `size kind+event`, data, and `key print` or nothing.
  *
- * Answers: epoch, the start of its era, at, the answers (an offset; or a text: `d offset tag epoch`, `c`, `f`), the entries between what the followers know and these, and 0 if this log has not what they know.
+ * Answers: epoch, the start of its era, at, the answers (an offset; or a text: `d offset tag epoch`, `c`, `f`), the entries between what the followers know and these, and 1
+ * if what the followers know is not there any more.
  */
 const APPEND = `#!lua
 ${SHARED}
 now, ageMax = tonumber(ARGV[1]), tonumber(ARGV[4])
 local countMax, bytesMax, keysMax, keyAgeMin, lineageMax = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local letters, known, knownEpoch, knownTag, asker, publish, wake, touch = ARGV[8], tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14], ARGV[15]
+local letters, known, knownEpoch, knownTag = ARGV[8], tonumber(ARGV[9]), ARGV[10], ARGV[11]
+local asker, publish, wake, touch = ARGV[12], ARGV[13], ARGV[14], ARGV[15]
 
 load()
 local epoch, start
@@ -93,11 +95,7 @@ if lineage then
 else
   first, top, topTag, boundaryTag, lastAt, bytesTop, bytesBelow = 1, 0, '--------', '--------', 0, 0, 0
 end
-local topBefore, firstBefore, hasKnown = top, first, 1
-local function compare(tag)
-  if tag ~= knownTag and tag ~= '--------' and knownTag ~= '--------' then hasKnown = 0 end
-end
-if isOld and known > top then hasKnown = 0 elseif known == top then compare(topTag) end
+local topBefore, firstBefore = top, first
 
 local function isKept(offset)
   local m = mark(offset)
@@ -159,6 +157,18 @@ local function dropKeys()
   end
 end
 
+-- where their order is lost (evicted, deleted by hand), some of the others, so that the table is not full of them for ever
+local function dropStrays()
+  if redis.call('LLEN', ages) + #fresh >= keyCount then return end
+  for _, key in ipairs(redis.call('HRANDFIELD', keys, 64)) do
+    local offset, at = string.match(redis.call('HGET', keys, key), '^(%d+) (%d+)')
+    if not isKeyKept(tonumber(offset), tonumber(at)) then
+      redis.call('HDEL', keys, key)
+      if not freshKeys[key] then keyCount = keyCount - 1 end
+    end
+  end
+end
+
 local function valueOf(key)
   return freshKeys[key] or isOld and redis.call('HGET', keys, key)
 end
@@ -183,9 +193,23 @@ local function answerFromKey(key, print)
       return 'd ' .. offset .. ' ' .. tag .. ' ' .. keyEpoch
     end
   end
+  if isOld and keyCount >= keysMax then
+    dropStrays()
+    value = valueOf(key)
+  end
   if keyCount >= keysMax then return 'f' end
   if not value then keyCount = keyCount + 1 end
 end
+
+-- an older copy may stand in the place of the log, under the very same epoch: tags alone tell
+local function isAstray()
+  if not isOld or known <= 0 or knownTag == '--------' then return false end
+  if known > top then return true end
+  if known < first - 1 then return false end
+  local tag = known == top and topTag or known == first - 1 and boundaryTag or mark(known)[2]
+  return tag ~= knownTag and tag ~= '--------'
+end
+local astray = isAstray()
 
 if isOld then trim() end
 local answers, at, atText, storedFrom = {}, now, nil, nil
@@ -214,15 +238,14 @@ for base = 16, #ARGV, 4 do
 end
 
 local missed = {}
-if isOld and known >= 0 and known < topBefore and topBefore - known <= 256 and known + 1 >= firstBefore and string.match(isOld, '([^,:]+):%d+$') == knownEpoch then
-  for _, entry in ipairs(redis.call('XRANGE', log, n(known), n(topBefore))) do
-    local offset = string.match(entry[1], '^%d+')
-    if offset == n(known) then compare(string.match(entry[2][1], ' (%S+)'))
-    else
-      missed[#missed + 1] = offset
-      missed[#missed + 1] = entry[2][1]
-      missed[#missed + 1] = entry[2][2]
-    end
+if isOld and not astray and known >= 0 and known < topBefore and topBefore - known <= 256 and known + 1 >= firstBefore and string.match(isOld, '([^,:]+):%d+$') == knownEpoch then
+  local entries = redis.call('XRANGE', log, n(known + 1), n(topBefore))
+  -- where somebody else has deleted one of them the followers look for themselves
+  if #entries < topBefore - known then entries = {} end
+  for _, entry in ipairs(entries) do
+    missed[#missed + 1] = string.match(entry[1], '^%d+')
+    missed[#missed + 1] = entry[2][1]
+    missed[#missed + 1] = entry[2][2]
   end
 end
 
@@ -257,7 +280,7 @@ if storedFrom then
 elseif touch == '1' and isOld then
   redis.call('HSET', meta, 'top', n(top))
 end
-return { epoch or '', start or 0, n(at), answers, missed, hasKnown }
+return { epoch or '', start or 0, n(at), answers, missed, astray and 1 or 0 }
 `;
 
 /** ARGV: after, count, bytes, now, ageMax. Answers: nothing if there is no log; else lineage, first, boundaryTag, top, topTag, then offset, head and data of each entry. */
@@ -277,23 +300,30 @@ local after, count, room = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3
 local from = math.max(after + 1, first)
 local reply = { lineage, n(first), boundaryTag, n(top), topTag }
 local chunk, taken = 4, 0
+-- where somebody else has deleted an entry a page ends, and begins behind it if it has no more than the place of its reader
+local function isNews() return taken > 1 or (taken == 1 and after == 0) end
 while taken < count and from <= top do
   -- few at first: they may be large
   local entries = redis.call('XRANGE', log, n(from), '+', 'COUNT', math.min(chunk, count - taken))
-  if taken == 0 and entries[1] and string.match(entries[1][1], '^%d+') ~= n(from) then
-    -- somebody else has deleted what stood before it
-    reply[2], reply[3] = string.match(entries[1][1], '^%d+'), '--------'
-  end
   for _, entry in ipairs(entries) do
+    local id = string.match(entry[1], '^%d+')
+    if tonumber(id) ~= from then
+      if isNews() then return reply end
+      reply, room, taken = { lineage, id, '--------', n(top), topTag }, tonumber(ARGV[3]), 0
+      from = tonumber(id)
+    end
     local size = tonumber(string.match(entry[2][1], '^%d+ %S+ %d+ (%d+)'))
     room = room - size
     if room < 0 and taken > 0 then return reply end
     local place = #reply
-    reply[place + 1], reply[place + 2], reply[place + 3] = string.match(entry[1], '^%d+'), entry[2][1], entry[2][2]
+    reply[place + 1], reply[place + 2], reply[place + 3] = id, entry[2][1], entry[2][2]
     taken = taken + 1
+    from = from + 1
   end
-  if #entries == 0 then break end
-  from = from + #entries
+  if #entries == 0 then
+    if isNews() then return reply end
+    return { lineage, n(top + 1), topTag, n(top), topTag }
+  end
   chunk = math.min(chunk * 2, 256)
 end
 return reply

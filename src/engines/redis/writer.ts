@@ -66,11 +66,11 @@ export class Writer extends BrokerWriter {
       ];
       const { generation } = line;
       isAsked = true;
-      const [epoch, start, at, answered, missed, hasKnown] = listOf(await run(line, SCRIPTS.append, place.keys, words));
+      const [epoch, start, at, answered, missed, astray] = listOf(await run(line, SCRIPTS.append, place.keys, words));
       const answers = readAppended(listOf(answered), textOf(epoch), tags);
       const entries = entriesOf(drafts, answers, Number(textOf(at)));
-      // Of a log that lost its end unnoticed, and went on under the same epoch, nobody is told but by a look: followers go by the offset
-      if (Number(hasKnown) === 0 && textOf(epoch) === known?.epoch) follows.doubt(channel);
+      // Another message stands where the followers are, or none: what is new here does not go on from there
+      if (Number(astray) === 1) follows.doubt(channel);
       else follows.appended(channel, textOf(epoch), Number(start), readEntries(listOf(missed)), entries);
       const confirmed = replication.confirm(generation).catch((error) => {
         throw unknownError(channel, error.message, error);

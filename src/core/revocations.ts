@@ -1,0 +1,130 @@
+import type { Cancel, Clock } from "../protocol/clock.ts";
+import type { Limits } from "../protocol/limits.ts";
+import type { Connections } from "./connection.ts";
+import type { Log, Notice } from "./log.ts";
+import type { Presence } from "./presence.ts";
+
+/** Followed by every node. Nothing is stored there, and what clients signal there is not taken for a word of a node. */
+const CHANNEL = "throughline/revocations";
+/** Tells them from signals, which begin with a brace. */
+const MARK = "revocation ";
+/** What is told may be lost, so it is told again after these times, each behind the last. */
+const AGAIN_MS = [200, 800, 3_000, 10_000, 30_000];
+/** A pipe that was opened so soon after a revocation may have been let in by a node that had not heard of it. */
+const SLACK_MS = 1_000;
+
+interface RevocationsContext {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly connections: Connections;
+  readonly presence: Presence;
+  /** Names this one among the nodes. */
+  readonly node: () => string;
+  /** Resolves once the log can be used. */
+  readonly opened: () => Promise<void>;
+}
+
+/** What a node tells the others. `number` is the node's own, and `id` null where it is everyone. */
+interface Recall {
+  readonly node: string;
+  readonly number: number;
+  readonly type: "revoke" | "review";
+  readonly id: string | null;
+  readonly agoMs: number;
+}
+
+/** Takes permission back from who is here already, on this node and on those that it is connected with. */
+export class Revocations {
+  readonly #context: RevocationsContext;
+  #isOpen = false;
+  #isClosed = false;
+  #number = 0;
+  /** What is still being told, the oldest first. */
+  readonly #telling = new Map<number, Cancel>();
+  /** What other nodes have told of late: each counts once, or someone who was let in again would be ended by a repetition. */
+  readonly #heard = new Set<string>();
+
+  constructor(context: RevocationsContext) {
+    this.#context = context;
+  }
+
+  /** Ends every pipe of an identity, and its presence. */
+  revoke(id: string): void {
+    this.#revoke(id, 0);
+    this.#tell("revoke", id);
+  }
+
+  /** Asks again for every live reader, member and watcher (of one identity, if named), and ends those that are refused now. Resolves once this node has. */
+  review(id?: string): Promise<void> {
+    this.#tell("review", id ?? null);
+    return this.#review(id);
+  }
+
+  /** The log is open: other nodes are heard from now on. */
+  open(): void {
+    const { log } = this.#context;
+    this.#isOpen = true;
+    if (log.notify !== undefined) log.follow(CHANNEL, () => {});
+  }
+
+  /** Takes what another node tells. False: it is about something else. */
+  heard({ body }: Notice): boolean {
+    if (!body.startsWith(MARK)) return false;
+    const { node, number, type, id, agoMs } = JSON.parse(body.slice(MARK.length)) as Recall;
+    const print = `${node} ${number}`;
+    if (this.#heard.has(print)) return true;
+    this.#heard.add(print);
+    if (this.#heard.size > this.#context.limits.revocationsMax) this.#heard.delete(this.#heard.values().next().value!);
+    if (type === "review") void this.#review(id ?? undefined);
+    else if (id !== null) this.#revoke(id, agoMs);
+    return true;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const cancel of this.#telling.values()) cancel();
+    this.#telling.clear();
+  }
+
+  #revoke(id: string, agoMs: number): void {
+    const { connections, presence, clock } = this.#context;
+    connections.revoke(id, clock.elapsed() - Math.max(0, agoMs - SLACK_MS));
+    presence.revoke(id);
+  }
+
+  async #review(id: string | undefined): Promise<void> {
+    const { connections, presence } = this.#context;
+    await Promise.all([connections.review(id), presence.review(id)]);
+  }
+
+  #tell(type: Recall["type"], id: string | null): void {
+    const { log, clock, limits, opened } = this.#context;
+    if (log.notify === undefined) return;
+    const number = ++this.#number;
+    const toldMs = clock.elapsed();
+    const say = (again: number): void => {
+      if (this.#isClosed) return;
+      const recall: Recall = { node: this.#context.node(), number, type, id, agoMs: Math.round(clock.elapsed() - toldMs) };
+      log.notify?.({ channel: CHANNEL, body: MARK + JSON.stringify(recall) });
+      const ms = AGAIN_MS[again];
+      if (ms === undefined) this.#telling.delete(number);
+      else
+        this.#telling.set(
+          number,
+          clock.after(ms, () => say(again + 1)),
+        );
+    };
+    // A node that nobody has used yet has not opened its log. If it cannot, it is told again later
+    if (this.#isOpen) say(0);
+    else
+      void opened().then(
+        () => say(0),
+        () => say(0),
+      );
+    if (this.#telling.size <= limits.revocationsMax) return;
+    const [oldest, cancel] = this.#telling.entries().next().value!;
+    cancel();
+    this.#telling.delete(oldest);
+  }
+}
