@@ -1,10 +1,10 @@
 import { Followers } from "../core/followers.ts";
-import type { Log, LogContext, Notice, Page, PageLimit, Told } from "../core/log.ts";
+import type { Head, Log, LogContext, Notice, Page, PageLimit, Told } from "../core/log.ts";
 import { readPage } from "../core/page.ts";
 import { epochOf, resume, topOf } from "../core/resume.ts";
 import type { Cancel } from "../protocol/clock.ts";
 import type { Entry } from "../protocol/entry.ts";
-import type { Position } from "../protocol/position.ts";
+import { ORIGIN, type Position } from "../protocol/position.ts";
 
 /** The head of a followed channel is looked at so often, give or take a quarter: a wake-up may be lost, also the last one. And while none is heard. */
 const POLL_MS = 5_000;
@@ -24,6 +24,8 @@ export interface Followed {
   known: Position | null;
   /** That is only where the log stood when this node looked first: nothing was told yet. */
   isPlaced: boolean;
+  /** Somebody who read was shown another log than the followers were told of: the two came by different connections, which led to different brokers. */
+  isAstray: boolean;
   isListening: boolean;
   isLooking: boolean;
   /** Something happened that a look must explain. */
@@ -34,7 +36,8 @@ export interface Followed {
 }
 
 export function newlyFollowed(channel: string): Followed {
-  return { channel, known: null, isPlaced: false, isListening: false, isLooking: false, mustLook: false, pollAt: 0, tellers: null };
+  const nothing = { isPlaced: false, isAstray: false, isListening: false, isLooking: false, mustLook: false };
+  return { channel, known: null, ...nothing, pollAt: 0, tellers: null };
 }
 
 export interface BrokerContext {
@@ -101,12 +104,13 @@ export abstract class BrokerFollows<One extends Followed> {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Followers read too. One that was answered from before the first look has not seen what that took for granted. */
+  /** Followers read too. One that was answered from before the first look has not seen what that took for granted, nor one that was shown another log what was told of. */
   hasRead(channel: string, page: Page): void {
     const followed = this.channels.get(channel);
-    if (followed === undefined || !followed.isPlaced || followed.known === null) return;
+    if (followed === undefined || followed.known === null) return;
+    if (isOther(followed.known, page.head)) followed.isAstray = true;
     const top = topOf(page.head);
-    if (top.offset >= followed.known.offset) return;
+    if (!followed.isPlaced || top.offset >= followed.known.offset) return;
     followed.known = top;
     this.look(followed);
   }
@@ -153,7 +157,7 @@ export abstract class BrokerFollows<One extends Followed> {
     await Promise.all(
       some.map(async (followed) => {
         const { known } = followed;
-        if (known === null || followed.mustLook || followed.isLooking) return this.look(followed);
+        if (known === null || followed.mustLook || followed.isLooking || followed.isAstray) return this.look(followed);
         try {
           if (!(await isSame(followed, known)) && followed.known === known) this.look(followed);
         } catch {
@@ -173,6 +177,7 @@ export abstract class BrokerFollows<One extends Followed> {
   protected tellChanged(followed: One, known: Position): void {
     followed.known = known;
     followed.isPlaced = false;
+    followed.isAstray = false;
     this.#followers.tell(followed.channel, { type: "changed" });
   }
 
@@ -287,8 +292,8 @@ export abstract class BrokerFollows<One extends Followed> {
       return;
     }
     const { gap, entries } = resume(known, page);
-    if (gap !== null || page.head === null || top.offset - known.offset > entries.length) {
-      if (top.epoch === known.epoch && top.offset === known.offset && gap === null) return;
+    if (followed.isAstray || gap !== null || page.head === null || top.offset - known.offset > entries.length) {
+      if (!followed.isAstray && top.epoch === known.epoch && top.offset === known.offset && gap === null) return;
       this.tellChanged(followed, top);
       return;
     }
@@ -300,4 +305,11 @@ export abstract class BrokerFollows<One extends Followed> {
       from = to;
     }
   }
+}
+
+/** Whether a log with this head is not the one in which a position came to be. One that ends before it may be the same, read earlier. */
+function isOther(position: Position, head: Head | null): boolean {
+  if (head === null || position.epoch === ORIGIN.epoch) return false;
+  const { gap } = resume(position, { head, entries: [] });
+  return gap?.reason === "epoch" || (gap?.reason === "truncated" && (gap.missing !== null || position.offset <= head.top));
 }

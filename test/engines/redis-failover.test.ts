@@ -198,6 +198,36 @@ describe.each(LIBRARIES)("Two masters, with $name", (library) => {
       await until("all are told", () => torn.every(({ told }) => told.includes(does)));
     }
   }, 90_000);
+
+  test("[D10] a node that has published to the new one while it still read from the other gives its readers that message too, though none follows it", async () => {
+    await using pair = await RedisPair.start();
+    const engine = redis(library.client(pair));
+    const tl = throughline({ engine, warn: () => {} });
+    try {
+      const channel = tl.channel(LOBBY);
+      const { position } = await channel.publish("0");
+      const reader = read(tl, position);
+      await channel.publish("1");
+      await until("it reads", () => reader.got.length === 1);
+      const { ask } = pair.master;
+      let own: string | undefined;
+      await until("one writes", async () => {
+        await engine.ready?.();
+        own = idsOf(await ask.client("LIST"), "cmd=set ")[0];
+        return own !== undefined;
+      });
+      await pair.split();
+      await ask.client("KILL", "ID", String(own));
+      await until("it is stored", async () => (await codeOf(channel.publish("message", "2", { key: "2" }))) === "stored");
+      // What looks at heads finds what was published, as if it had been told
+      await ask.call("CLIENT", "KILL", "TYPE", "normal");
+      await until("it is given", () => reader.got.length === 2, 20_000);
+      expect(reader.got).toEqual(["1", "2"]);
+      reader.end();
+    } finally {
+      await tl.close();
+    }
+  }, 60_000);
 });
 
 describe.each(LIBRARIES)("When of two masters one follows the other, with $name", (library) => {

@@ -103,9 +103,10 @@ function topOf(broker: RedisBroker): number {
   return Number(broker.ask("hget", "throughline:{orders}:meta", "top"));
 }
 
-/** Some who go from node to node, and at each node some who stay there. */
+/** Some who go from node to node, and at each node some who stay there. Who polls asks for one channel: of two, the busier one ends each poll before the other has been read. */
 async function gather(ground: Ground): Promise<void> {
-  await ground.gather({ publishers: 2 });
+  await ground.gather({ publishers: 2, readers: { sse: 2, websocket: 2 } });
+  await ground.gather({ publishers: 0, askers: 0, channels: ["orders"], readers: { "long-poll": 1 } });
   for (const node of [1, 2]) {
     const url = `http://127.0.0.1:${Nodes.portOf(node)}`;
     await ground.gather({ url, publishers: 2, askers: 2, readers: { sse: 1, websocket: 1 } });

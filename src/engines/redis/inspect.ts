@@ -43,7 +43,10 @@ export async function inspect(line: Line, replicas: number): Promise<Inspection>
         `Redis has ${connected} replicas and waitReplicas is ${replicas}: until there are more, publishes are answered as unknown, though they are stored.`,
       );
     }
-  } else sentences.push(`Redis does not let this user ask INFO (${server.message}), so a failover is noticed by tags alone. Permit INFO.`);
+  } else
+    sentences.push(
+      `Redis does not let this user ask INFO (${server.message}), so a failover is noticed by tags alone, and that a connection leads to a replica only when it is written. Permit INFO.`,
+    );
 
   if (config instanceof Error) {
     sentences.push(
