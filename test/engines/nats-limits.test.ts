@@ -5,8 +5,11 @@ import { Channels } from "../../src/engines/nats/channels.ts";
 import { NO_FLOORS } from "../../src/engines/nats/floors.ts";
 import { type Inspection, inspect } from "../../src/engines/nats/inspect.ts";
 import type { JetStream } from "../../src/engines/nats/jetstream.ts";
+import { KeyTable } from "../../src/engines/nats/keys.ts";
 import { Places } from "../../src/engines/nats/places.ts";
+import { planAppend } from "../../src/engines/nats/plan.ts";
 import type { Sheet } from "../../src/engines/nats/record.ts";
+import { NOTHING } from "../../src/engines/nats/standing.ts";
 import { nats } from "../../src/nats.ts";
 import type { Clock } from "../../src/protocol.ts";
 import { codeOf, everything, follow, LOBBY, natsNodes, text } from "../support/brokers.ts";
@@ -325,6 +328,27 @@ describe("A log that NATS has lost the end of", () => {
     expect([known.standing.top, known.generation]).toEqual([4, 1]);
     channels.heard(LOBBY, sheet(5, "e", "other"));
     expect([known.standing.top, known.generation]).toEqual([4, 0]);
+  });
+
+  test("[D3] is vouched for up to where it ended by who wrote it under a word that one server kept, and by no other", () => {
+    const before = { ...NOTHING, seq: 3, born: "e", bornAt: 1, lineage: [{ epoch: `${"0".repeat(12)}abcdefgh`, start: 1 }], top: 3 };
+    const plan = {
+      retention: { countMax: 9, bytesMax: 999, secondsMax: 9 },
+      keysMax: 9,
+      keyMsMin: 9,
+      lineageMax: 9,
+      node: "n",
+      letters: "12345678",
+    };
+    const era = (fence: string, now: string, hasLost = false) => {
+      const context = { ...plan, nowMs: 1, fence: now, tags: ["t"], hasLost };
+      return planAppend({ ...before, fence }, new KeyTable(), [text("a")], context).sheet?.lineage[1];
+    };
+    const vouched = { epoch: expect.any(String), start: 4 };
+    const unvouched = { ...vouched, isUnvouched: true };
+    expect([era("alone", "alone"), era("alone", "new"), era("alone", "new?")]).toEqual([undefined, vouched, vouched]);
+    // One of several servers, or none, kept it
+    expect([era("one?", "new?"), era("one?", "new"), era("-", "new"), era("alone", "alone", true)]).toEqual(Array(4).fill(unvouched));
   });
 
   test("[D3] [D4] is not gone on with by a node that was told of what another has put there", async () => {

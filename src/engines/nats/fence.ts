@@ -5,10 +5,12 @@ import { encodeHeaders } from "./record.ts";
 
 /** At the end of a word that may be held by another server than a log. */
 const ELSEWHERE = "?";
+/** Where there can be no word. */
+const NONE = "-";
 
-/** Whether all that was written under the word before was written by nodes that knew of all there was: one server alone loses the end of a log and the word together. */
+/** Whether each offset that was written under a word was given once: one server alone loses the end of a log and the word together. */
 export function vouchesFor(word: string): boolean {
-  return !word.endsWith(ELSEWHERE);
+  return word !== NONE && !word.endsWith(ELSEWHERE);
 }
 
 /**
@@ -65,7 +67,7 @@ export class Fence {
       } catch (error) {
         if (isAway(error)) {
           // An account without memory has no such stream: then tags alone tell of a loss
-          if (isRestored && isMissing(error)) return "-";
+          if (isRestored && isMissing(error)) return NONE;
           if (isRestored) throw error;
           isRestored = true;
           await this.#restore();

@@ -100,6 +100,6 @@ function lineageOf(standing: Standing, { nowMs, letters, lineageMax, fence, hasL
   if (standing.fence === fence && !hasLost) return lineage;
   const epoch = makeEpoch(nowMs, letters, last.epoch);
   // Under the fence of before another node may have given offsets again, and where it is held by another server than the log nobody knows how often that was so
-  const isVouched = standing.fence !== fence && vouchesFor(fence);
+  const isVouched = standing.fence !== fence && vouchesFor(standing.fence);
   return [...lineage, { epoch, start: top + 1, ...(isVouched ? {} : { isUnvouched: true as const }) }].slice(-lineageMax);
 }

@@ -223,7 +223,7 @@ export class Writer extends BrokerWriter {
           if (seq !== "open" || isTaken) return seq === "open" ? null : seq;
           // The server was restarted: nothing is on its way any more, and what stood there may have been another's. The old epoch has ended
           const word = await fence.word(sheet.fence);
-          if (word !== sheet.fence && vouchesFor(word)) return null;
+          if (word !== sheet.fence && vouchesFor(sheet.fence)) return null;
         }
         return await js.publish(place.log, headers, payload);
       } catch (error) {
