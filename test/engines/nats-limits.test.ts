@@ -4,8 +4,9 @@ import { systemClock, systemRandom } from "../../src/adapters/system.ts";
 import { Channels } from "../../src/engines/nats/channels.ts";
 import { NO_FLOORS } from "../../src/engines/nats/floors.ts";
 import { type Inspection, inspect } from "../../src/engines/nats/inspect.ts";
-import type { JetStream } from "../../src/engines/nats/jetstream.ts";
+import { JetStream } from "../../src/engines/nats/jetstream.ts";
 import { KeyTable } from "../../src/engines/nats/keys.ts";
+import type { Line } from "../../src/engines/nats/line.ts";
 import { Places } from "../../src/engines/nats/places.ts";
 import { planAppend } from "../../src/engines/nats/plan.ts";
 import type { Sheet } from "../../src/engines/nats/record.ts";
@@ -187,6 +188,15 @@ function inspected(storage: string, version: string, isSynced: boolean): Promise
 }
 
 describe("What is told of NATS", () => {
+  test("[D4] an ack of the JetStream of another domain says nothing of what is stored in this one", async () => {
+    const answers = [{ domain: "hub" }, { stream: "s", seq: 7, domain: "hub" }, { stream: "s", seq: 8, domain: "leaf" }];
+    const line = { request: async () => ({ data: Buffer.from(JSON.stringify(answers.shift())) }) } as unknown as Line;
+    const js = new JetStream(line, "$JS.API");
+    await js.account();
+    expect(await js.publish("a", undefined, Buffer.from("a"))).toBe(7);
+    await expect(js.publish("a", undefined, Buffer.from("a"))).rejects.toThrow(/domain leaf has answered/);
+  });
+
   test("[D4] acks say disk where NATS can sync each write, it is vouched that it does, and it writes to disk at all", async () => {
     const at = async (storage: string, version: string, isSynced: boolean) => (await inspected(storage, version, isSynced)).level;
     expect(await at("file", "2.10.0", true)).toBe("disk");

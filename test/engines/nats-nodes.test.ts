@@ -2,10 +2,11 @@ import { afterAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/adapters/system.ts";
 import { nats } from "../../src/nats.ts";
 import type { Clock } from "../../src/protocol.ts";
+import { freePort } from "../server/program.ts";
 import { codeOf, everything, follow, LOBBY, Nodes, natsNodes, text } from "../support/brokers.ts";
 import { handClock } from "../support/clock.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
-import { connectTo, NatsServer, sharedNats, stopSharedNats } from "../support/nats-server.ts";
+import { connectTo, NatsServer, type NatsSettings, sharedNats, stopSharedNats } from "../support/nats-server.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
 
@@ -195,6 +196,46 @@ describe("Nodes that were connected when the fence was lost, as to a cluster of 
     await server.rewind(prefix, 4);
     for (const { log } of all) await log.append(LOBBY, [text("after")]);
     expect((await everything(all[0]!.log)).head?.lineage.map(({ start }) => start)).toEqual([1, 5]);
+  });
+});
+
+describe("A leaf node of NATS, joined to a hub", () => {
+  const join = async (settings: NatsSettings) => {
+    const port = await freePort();
+    const hub = new NatsServer({ domain: "hub", lines: ["server_name: hub", `leafnodes { listen: 127.0.0.1:${port} }`] });
+    const lines = ["server_name: leaf", `leafnodes { remotes: [{ url: "nats://127.0.0.1:${port}" }] }`];
+    return { hub, leaf: new NatsServer({ ...settings, lines }) };
+  };
+
+  test("[D2] serves nodes by the JetStream of the hub, whose domain they name", async () => {
+    const joined = await join({ isPlain: true });
+    await using hub = joined.hub;
+    await using leaf = joined.leaf;
+    await using atHub = natsNodes(hub);
+    await using atLeaf = natsNodes(leaf);
+    await until("they are joined", async () => (await codeOf(atLeaf.open({ domain: "hub" }))) === "stored");
+    const [a, b] = [await atHub.open(), await atLeaf.open({ domain: "hub" })];
+    const told = [await follow(a.log), await follow(b.log)];
+    for (const n of numbers(10)) await (n % 2 === 0 ? a : b).log.append(LOBBY, [text(String(n))]);
+    await until("both were told", () => told.every((one) => one.length === 10));
+    expect(told[0]).toEqual(told[1]);
+  });
+
+  test("[D4] that has a JetStream of its own and streams of the same prefix is refused: each would acknowledge what only the other has stored", async () => {
+    const joined = await join({ domain: "leaf" });
+    await using hub = joined.hub;
+    await using leaf = joined.leaf;
+    await using atHub = natsNodes(hub);
+    await using atLeaf = natsNodes(leaf);
+    const a = await atHub.open({ prefix: "same" });
+    await until("they are joined, and it is refused", async () => {
+      const refusal = await atLeaf.open({ prefix: "same" }).catch((error) => error as Error);
+      return refusal instanceof Error && /another JetStream too.*domain leaf.*another prefix/.test(refusal.message);
+    });
+    // What it has made stands there yet, and takes what is published here
+    for (const n of numbers(50)) await a.log.append(LOBBY, [text(String(n))]);
+    expect((await everything(a.log)).entries.map(({ data }) => Number(data))).toEqual(numbers(50));
+    await (await atLeaf.open({ prefix: "other" })).log.append(LOBBY, [text("a")]);
   });
 });
 

@@ -3,6 +3,7 @@ import { LIMITS } from "../../protocol/limits.ts";
 import type { Level } from "../../protocol/message.ts";
 import { isForbidden, Refused } from "./failure.ts";
 import type { Account, JetStream, StreamInfo } from "./jetstream.ts";
+import { EXPECTING_NOTHING } from "./permissions.ts";
 import type { Places } from "./places.ts";
 import { openStreams } from "./streams.ts";
 
@@ -16,6 +17,8 @@ const VERSION_EXCLUSIVE = [2, 11];
 const VERSION_FULL = [2, 11];
 /** Twice what the headers may need. */
 const PAYLOAD_BYTES_MIN = 16_384;
+/** So long another JetStream is waited for; only where there is a domain, and so may be several. */
+const RIVAL_MS = 500;
 /** What headers may add to a message. */
 const HEADERS_BYTES = 16_384;
 
@@ -57,6 +60,12 @@ export async function inspect(js: JetStream, places: Places, replicas: number, i
     throw new ThroughlineError("internal", sentence, { cause: error });
   }
   const { logs, fence } = await openStreams(js, places, replicas);
+  if (account.domain !== undefined && (await hasRival(js, places))) {
+    throw new ThroughlineError(
+      "internal",
+      `What is published to ${places.prefix}.> is taken by another JetStream too than that of the domain ${account.domain}: each would acknowledge what the other has not stored. Give the engine another prefix in each domain, and delete the streams ${places.prefix}-* in this one.`,
+    );
+  }
   const copiesOf = logs.map(({ config }) => config.num_replicas ?? 1);
   const [copies, copiesMost] = [Math.min(...copiesOf), Math.max(...copiesOf)];
   // No level says what it would be worth: without any fault one of two acknowledged messages is lost there
@@ -124,6 +133,11 @@ export async function inspect(js: JetStream, places: Places, replicas: number, i
     );
   }
   return { level: copies > 1 ? "replicated" : isDisk ? "disk" : "memory", sentences };
+}
+
+/** Leaf nodes pass on what is published, to whatever streams there are. */
+async function hasRival(js: JetStream, places: Places): Promise<boolean> {
+  return (await js.line.answerers(places.ready(0).log, EXPECTING_NOTHING, RIVAL_MS)) > 1;
 }
 
 /** The bytes that the account may store on disk, the least of its tiers; null if nobody has set how many. */

@@ -1,5 +1,5 @@
 import type { NatsMessage } from "./connection.ts";
-import { failureOf, isAway, isCrowded, isNoMessage, Refused } from "./failure.ts";
+import { failureOf, isAway, isCrowded, isNoMessage, Refused, Unanswered } from "./failure.ts";
 import type { Line } from "./line.ts";
 import { decodeHeaders, type Headers } from "./record.ts";
 
@@ -36,6 +36,7 @@ interface AccountLimits {
 
 /** What an account may keep: without a limit it is below 0. */
 export interface Account extends AccountLimits {
+  readonly domain?: string;
   readonly tiers?: Readonly<Record<string, AccountLimits>>;
 }
 
@@ -54,6 +55,8 @@ export class JetStream {
   /** Where it is asked: it names the domain. */
   readonly api: string;
   #mayUseMemory = true;
+  /** Where several JetStreams are one network, each has its own. */
+  #domain: string | undefined;
 
   constructor(line: Line, api: string) {
     this.line = line;
@@ -62,7 +65,9 @@ export class JetStream {
 
   /** Stores a message, and gives its place in the stream. */
   async publish(subject: string, headers: Uint8Array | undefined, payload: Uint8Array): Promise<number> {
-    return (await this.#answer<{ seq: number }>(this.line.request(subject, payload, headers))).seq;
+    const { seq, domain } = await this.#answer<{ seq: number; domain?: string }>(this.line.request(subject, payload, headers));
+    if (domain === this.#domain || domain === undefined || this.#domain === undefined) return seq;
+    throw new Unanswered(`the JetStream of the domain ${domain} has answered, and not that of ${this.#domain}.`);
   }
 
   last(stream: string, subject: string): Promise<Stored | null> {
@@ -91,8 +96,10 @@ export class JetStream {
     return this.#ask(`STREAM.CREATE.${config.name}`, config);
   }
 
-  account(): Promise<Account> {
-    return this.#ask("INFO", {});
+  async account(): Promise<Account> {
+    const account = await this.#ask<Account>("INFO", {});
+    this.#domain = account.domain;
+    return account;
   }
 
   /** The messages of a subject from a place on, in a few questions where one for each would be many. Ends where `take` says false, or with the last of them that is there now. */

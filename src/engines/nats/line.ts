@@ -60,6 +60,16 @@ export class Line extends BrokerLine<NatsConnection> {
     });
   }
 
+  /** How many answer one question within some milliseconds; no more than two are counted. */
+  answerers(subject: string, headers: Uint8Array, waitMs: number): Promise<number> {
+    return this.ask(async (connection) => {
+      const options = { strategy: "count", maxMessages: 2, maxWait: waitMs, noMux: true, headers: { encode: () => headers } };
+      let count = 0;
+      for await (const _ of await connection.requestMany(subject, "", options)) count++;
+      return count;
+    });
+  }
+
   /** Sent, and forgotten; or not sent, where the line is down or the server takes no message of that size. */
   tell(subject: string, data: string | Uint8Array): void {
     try {

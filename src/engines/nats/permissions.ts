@@ -5,7 +5,7 @@ import type { Places } from "./places.ts";
 import { encodeHeaders } from "./record.ts";
 
 /** A place that no message will ever stand before: what expects it is refused by whoever takes it, and forbidden by whoever does not. */
-const EXPECTING_NOTHING = encodeHeaders({ "Nats-Expected-Last-Subject-Sequence": String(Number.MAX_SAFE_INTEGER) });
+export const EXPECTING_NOTHING = encodeHeaders({ "Nats-Expected-Last-Subject-Sequence": String(Number.MAX_SAFE_INTEGER) });
 const NOTHING = new Uint8Array(0);
 
 /**
