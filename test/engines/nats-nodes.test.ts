@@ -199,6 +199,32 @@ describe("Nodes that were connected when the fence was lost, as to a cluster of 
   });
 });
 
+describe("Nodes that all publish to one channel without a pause", () => {
+  test("[D10] are each let in, and none is refused since the others are always quicker", async () => {
+    const { server, prefix } = sharedNats();
+    await using nodes = natsNodes(server);
+    const all = await Promise.all(numbers(3).map(() => nodes.open({ prefix })));
+    const stored = all.map(() => 0);
+    const refused: string[] = [];
+    let isOver = false;
+    const publishing = all.map(async ({ log }, node) => {
+      while (!isOver) {
+        const answer = await codeOf(log.append(LOBBY, [text(String(node))]));
+        if (answer === "stored") stored[node]!++;
+        else refused.push(answer);
+      }
+    });
+    try {
+      await until("each has stored some", () => stored.every((count) => count >= 50));
+      await all[0]!.log.remove?.(LOBBY);
+    } finally {
+      isOver = true;
+      await Promise.all(publishing);
+    }
+    expect(refused).toEqual([]);
+  });
+});
+
 describe("A leaf node of NATS, joined to a hub", () => {
   const join = async (settings: NatsSettings) => {
     const port = await freePort();
@@ -233,7 +259,8 @@ describe("A leaf node of NATS, joined to a hub", () => {
       return refusal instanceof Error && /another JetStream too.*domain leaf.*another prefix/.test(refusal.message);
     });
     // What it has made stands there yet, and takes what is published here
-    for (const n of numbers(50)) await a.log.append(LOBBY, [text(String(n))]);
+    for (const n of numbers(50))
+      await until("it is stored", async () => (await codeOf(a.log.append(LOBBY, [text(String(n), String(n))]))) === "stored");
     expect((await everything(a.log)).entries.map(({ data }) => Number(data))).toEqual(numbers(50));
     await (await atLeaf.open({ prefix: "other" })).log.append(LOBBY, [text("a")]);
   });
