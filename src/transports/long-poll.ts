@@ -11,25 +11,40 @@ import { byeFrame, errorFrame } from "./answer.ts";
 import type { Caller } from "./call.ts";
 import { Pipe } from "./pipe.ts";
 
+/**
+ * An answer waits so long for the first page of each channel that is behind, or for its word that there is none. The log is read slower than a busy channel is told of: what is
+ * behind would come with hardly any answer otherwise.
+ */
+const COMPANY_MS_MAX = 500;
+
+/** Frames as JSON texts. */
+interface Texts {
+  readonly channel: string;
+  readonly texts: readonly string[];
+}
+
 /** Frames as JSON texts, gathered into one answer. */
 const FRAMES_JSON: Codec = {
   shared: true,
-  batch: ({ channel, epoch, entries }: Batch, epochTold) => {
+  batch: ({ channel, epoch, entries }: Batch, epochTold): Texts => {
     const texts = entries.map((entry) => messageJson(channel, entry));
-    return epoch === epochTold ? texts : [frameJson({ type: "epoch", channel, epoch }), ...texts];
+    return { channel, texts: epoch === epochTold ? texts : [frameJson({ type: "epoch", channel, epoch }), ...texts] };
   },
-  frame: (frame) => [frameJson(frame)],
+  frame: (frame): Texts => ({ channel: "", texts: [frameJson(frame)] }),
 };
 
-/** Many channels in one answer (PROTOCOL.md §4.5): a pipe that closes after the first thing it had to say. */
+/** Many channels in one answer (PROTOCOL.md §4.5): a pipe that closes after the first thing it had to say, and what comes with it. */
 export class PollPipe extends Pipe {
   readonly transport = "long-poll";
   readonly #texts: string[] = [];
+  /** Channels of which a page has come, or the word that there is nothing more. */
+  readonly #heard = new Set<string>();
   readonly #answer: (frames: string) => void;
   #bytes = 0;
   #isListening = false;
   /** There is something to answer with. */
   #isDue = false;
+  #isFinishing = false;
   #cancel: Cancel | null = null;
 
   constructor(caller: Caller, answer: (frames: string) => void) {
@@ -50,7 +65,7 @@ export class PollPipe extends Pipe {
     // It may not have been let in
     if (this.ended) return;
     this.#isListening = true;
-    if (this.#isDue) this.#finishSoon();
+    if (this.#isDue) this.#waitForCompany();
     else this.#cancel = this.hub.clock.after(waitSeconds * 1_000, () => this.#finish());
   }
 
@@ -59,19 +74,31 @@ export class PollPipe extends Pipe {
   }
 
   override write(encoded: unknown): void {
-    for (const text of encoded as string[]) {
+    const { channel, texts } = encoded as Texts;
+    for (const text of texts) {
       this.#bytes += text.length;
       this.#texts.push(text);
     }
-    if (this.#isDue) return;
-    this.#isDue = true;
-    if (this.#isListening) this.#finishSoon();
+    this.#heard.add(channel);
+    if (!this.#isListening) this.#isDue = true;
+    else if (this.#isDue) this.#finishIfAllAreHeard();
+    else {
+      this.#isDue = true;
+      this.#waitForCompany();
+    }
   }
 
   say(frame: ServerFrame): void {
+    const text = frameJson(frame);
     // The place and the greeting are no reason to answer: they come with whatever is.
-    if (frame.type === "gap" || frame.type === "error" || frame.type === "bye") this.write([frameJson(frame)]);
-    else this.#texts.push(frameJson(frame));
+    if (frame.type === "gap") this.write({ channel: frame.channel, texts: [text] });
+    else if (frame.type === "error" || frame.type === "bye") this.write({ channel: "", texts: [text] });
+    else {
+      this.#texts.push(text);
+      if (frame.type !== "live") return;
+      this.#heard.add(frame.channel);
+      if (this.#isDue && this.#isListening) this.#finishIfAllAreHeard();
+    }
   }
 
   override refuse(channel: string, error: ThroughlineError): void {
@@ -95,8 +122,16 @@ export class PollPipe extends Pipe {
   protected pulse(): void {}
   protected goodbye(): void {}
 
+  #waitForCompany(): void {
+    this.#cancel?.();
+    this.#cancel = this.hub.clock.after(COMPANY_MS_MAX, () => this.#finish());
+    this.#finishIfAllAreHeard();
+  }
+
   /** What else this turn brings comes along. */
-  #finishSoon(): void {
+  #finishIfAllAreHeard(): void {
+    if (this.#isFinishing || !(this.full() || [...this.readers()].every(({ channel }) => this.#heard.has(channel.name)))) return;
+    this.#isFinishing = true;
     this.hub.clock.soon(() => this.#finish());
   }
 
