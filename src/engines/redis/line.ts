@@ -39,6 +39,10 @@ export class Line extends BrokerLine<Link> {
     return this.ask((link) => link.unsubscribe(names));
   }
 
+  ping(): Promise<void> {
+    return this.ask((link) => link.ping());
+  }
+
   /** Of a cluster, whose members come and go by themselves. */
   get isCluster(): boolean {
     return this.#plug.isCluster;

@@ -101,6 +101,9 @@ async function openLink(client: Duplicate, isCluster: boolean, { onEnd, onHeard 
       if (isCluster) await Promise.all(names.map((name) => client.sUnsubscribe(name)));
       else await client.unsubscribe(names);
     },
+    async ping() {
+      if (!isCluster) await client.sendCommand(["PING"]);
+    },
     close() {
       isOver = true;
       destroy(client);
