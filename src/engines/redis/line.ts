@@ -1,5 +1,6 @@
 import type { Cancel } from "../../protocol/clock.ts";
 import { BrokerLine, type LineContext, type LineEvents, RETRY_MS_MAX } from "../broker-line.ts";
+import { Lost } from "./failure.ts";
 import type { Argument, Hear, Link, Plug, Reply } from "./link.ts";
 
 /**
@@ -59,6 +60,10 @@ export class Line extends BrokerLine<Link> {
 
   protected end(link: Link): void {
     link.close();
+  }
+
+  protected override lose(error: Error): void {
+    super.lose(new Lost(error.message, { cause: error }));
   }
 
   protected override ended(): void {
