@@ -1,8 +1,11 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { readPage } from "../../src/core/page.ts";
 import { positionAt, resume } from "../../src/core/resume.ts";
-import { codeOf, everything, follow, LOBBY, redisNodes, text } from "../support/brokers.ts";
+import { redis } from "../../src/redis.ts";
+import { freePort } from "../server/program.ts";
+import { codeOf, everything, follow, LOBBY, Nodes, redisNodes, text } from "../support/brokers.ts";
 import { handClock } from "../support/clock.ts";
+import { FaultProxy } from "../support/fault-proxy.ts";
 import { LIBRARIES, RedisServer, sharedRedis, stopSharedRedis } from "../support/redis-server.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
@@ -86,6 +89,23 @@ describe.each(LIBRARIES)("A Redis that fails, with $name", (library) => {
     expect((await everything(log)).entries.map(({ data }) => data).sort()).toEqual(["after", "before", "within"]);
     expect(sentences.at(-2)).toMatch(/^Redis cannot be reached: Redis has not answered for 15 s\. Nothing is stored or read/);
     expect(sentences.at(-1)).toBe("Redis is back.");
+  });
+
+  test("[D10] a connection on which a node only listens, and which a network has forgotten, is given up after a while, and another listens", async () => {
+    await using server = new RedisServer({ port: await freePort() });
+    await using proxy = await FaultProxy.open(server.port);
+    await using nodes = new Nodes((options) => redis(library.client({ port: proxy.port }), options));
+    const clock = handClock();
+    const { log } = await nodes.open({}, { clock });
+    const before = new Set(proxy.links);
+    const listening = async () => ((await server.ask.pubsub("NUMSUB", `throughline:{${LOBBY}}:wake`)) as [string, number])[1];
+    await follow(log);
+    await until("it listens", async () => (await listening()) === 1);
+    for (const link of proxy.links) if (!before.has(link)) link.set({ up: { flow: "hole" }, down: { flow: "hole" } });
+    await until("another listens", async () => {
+      await clock.advanceAsync(100);
+      return (await listening()) === 2;
+    });
   });
 });
 

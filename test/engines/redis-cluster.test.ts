@@ -96,11 +96,18 @@ test("[D10] A member that node-redis has given up for good is written to again, 
   };
   await using nodes = new Nodes((options) => redis(client, { ...options, prefix: `moved-${++prefixes}:` }));
   const { log } = await nodes.open();
-  const append = () => codeOf(log.append(LOBBY, [text("one more")]));
-  expect(await append()).toBe("stored");
-  for (const one of opened) for (const { client: member } of one.masters) member?.destroy();
-  expect(await append()).toBe("not_stored");
-  await until("it is stored again", async () => (await append()) === "stored");
+  const { nodes: members } = await cluster();
+  const at = await ownerOf(members, LOBBY);
+  const owners = await Promise.all(numbers(8).map(async (n) => [`room/${n}`, await ownerOf(members, `room/${n}`)] as const));
+  const [elsewhere, other] = owners.find(([, one]) => one !== at)!;
+  const append = (channel = LOBBY) => codeOf(log.append(channel, [text("one more")]));
+  expect([await append(), await append(elsewhere)]).toEqual(["stored", "stored"]);
+  members[other]!.freeze();
+  const underWay = append(elsewhere);
+  for (const one of opened) for (const { port: of, client: member } of one.masters) if (of === members[at]!.port) member?.destroy();
+  expect([await append(), await underWay]).toEqual(["not_stored", "unknown"]);
+  members[other]!.thaw();
+  await until("it is stored again", async () => (await append()) === "stored" && (await append(elsewhere)) === "stored");
 });
 
 type Members = RedisCluster["nodes"];

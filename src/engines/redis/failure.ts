@@ -7,9 +7,13 @@ const REFUSED =
 /** And the two libraries, of a node of a cluster that is away. */
 const OFFLINE = /^(Stream isn't writeable|The client is (offline|closed))/;
 
+/** What was under way when its link was lost. It may have been done, whatever the link was lost for. */
+export class Lost extends Error {}
+
 /** True if the command has certainly done nothing. An error out of the middle of a script names the script. */
 export function isRefused(error: unknown): boolean {
   if (error instanceof Unsent) return true;
+  if (error instanceof Lost) return false;
   const { message = "" } = error as Error;
   return OFFLINE.test(message) || (REFUSED.test(message) && !message.includes("script:"));
 }

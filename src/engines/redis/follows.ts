@@ -126,9 +126,13 @@ export class Follows extends BrokerFollows<Followed> {
     if (this.#subscriber.isUp) this.#subscriber.unsubscribe([this.#places.of(channel).wake]).catch(() => {});
   }
 
-  /** Those to which listening was refused ask again. */
+  /** Those to which listening was refused ask again. And a line on which one only listens is asked for an answer: by itself it would not notice that nothing comes any more. */
   protected override poll(some: readonly Followed[]): Promise<void> {
-    if (this.isHearing()) void this.subscribe(some.filter(({ isListening }) => !isListening));
+    if (this.isHearing() && some.length > 0) {
+      void this.subscribe(some.filter(({ isListening }) => !isListening));
+      // One that has none is lost, and listens anew
+      this.#subscriber.ping().catch(() => {});
+    }
     return super.poll(some);
   }
 

@@ -91,6 +91,9 @@ async function openLink(client: Duplicate, { onEnd, onHeard }: LinkEvents): Prom
       if (client.isCluster) await Promise.all(names.map((name) => client.sunsubscribe(name)));
       else await client.unsubscribe(...names);
     },
+    async ping() {
+      if (!client.isCluster) await client.callBuffer("ping", []);
+    },
     close() {
       isOver = true;
       client.disconnect();

@@ -1,6 +1,6 @@
 import type { Cancel } from "../../protocol/clock.ts";
 import { BrokerLine, type LineContext, type LineEvents, RETRY_MS_MAX } from "../broker-line.ts";
-import { isNoMaster } from "./failure.ts";
+import { isNoMaster, Lost } from "./failure.ts";
 import { type Argument, type Hear, type Link, type Plug, type Reply, textOf } from "./link.ts";
 
 /**
@@ -58,6 +58,10 @@ export class Line extends BrokerLine<Link> {
     return this.ask((link) => link.unsubscribe(names));
   }
 
+  ping(): Promise<void> {
+    return this.ask((link) => link.ping());
+  }
+
   /** Of a cluster, whose members come and go by themselves. */
   get isCluster(): boolean {
     return this.#plug.isCluster;
@@ -74,6 +78,10 @@ export class Line extends BrokerLine<Link> {
 
   protected end(link: Link): void {
     link.close();
+  }
+
+  protected override lose(error: Error): void {
+    super.lose(new Lost(error.message, { cause: error }));
   }
 
   protected override ended(): void {

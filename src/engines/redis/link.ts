@@ -15,6 +15,8 @@ export interface Link {
   send(key: string, words: readonly Argument[]): Promise<Reply>;
   subscribe(names: readonly string[]): Promise<void>;
   unsubscribe(names: readonly string[]): Promise<void>;
+  /** Asks for an answer where it listens: else nothing is sent there, and a network may have forgotten it without a word. Of a cluster this asks nothing. */
+  ping(): Promise<void>;
   close(): void;
 }
 

@@ -88,8 +88,8 @@ async function openLink(client: Duplicate, isCluster: boolean, { onEnd, onHeard 
       if (!isCluster) return client.sendCommand(words, AS_BYTES) as Promise<Reply>;
       const sent = client.sendCommand(key, false, words, AS_BYTES) as Promise<Reply>;
       return sent.catch((error: Error) => {
-        // The library has given a member up for good, and would go on asking it
-        if (CLOSED.test(error.message)) end(error);
+        // The library has given a member up for good, and would go on asking it. Whoever asked is told first: this one was not sent, unlike what others were asked
+        if (CLOSED.test(error.message)) setImmediate(end, error);
         throw error;
       });
     },
@@ -100,6 +100,9 @@ async function openLink(client: Duplicate, isCluster: boolean, { onEnd, onHeard 
     async unsubscribe(names) {
       if (isCluster) await Promise.all(names.map((name) => client.sUnsubscribe(name)));
       else await client.unsubscribe(names);
+    },
+    async ping() {
+      if (!isCluster) await client.sendCommand(["PING"]);
     },
     close() {
       isOver = true;
