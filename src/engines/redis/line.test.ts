@@ -15,6 +15,7 @@ test("[D4] a line that is left because its Redis is no master does not call refu
         send: () => new Promise<Reply>((_, reject) => asked.push(reject)),
         subscribe: () => never,
         unsubscribe: () => never,
+        ping: () => never,
         close() {},
       };
     },
