@@ -1,5 +1,5 @@
 // Mixed faults for a while: `npm run soak -- --minutes 30 --seed 7`. On one server on a disk it also prints how much the server held as time went by;
-// `--on workers`, `--on redis` and `--on nats` try several processes on one log.
+// `--on workers`, `--on redis`, `--on cluster` and `--on nats` try several processes on one log.
 import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import "./root.js";
 
-const FILES = { disk: "soak", workers: "campaign-workers", redis: "campaign-redis", nats: "campaign-nats" };
+const FILES = { disk: "soak", workers: "campaign-workers", redis: "campaign-redis", cluster: "campaign-cluster", nats: "campaign-nats" };
 
 const { values } = parseArgs({
   options: { minutes: { type: "string", default: "30" }, seed: { type: "string" }, on: { type: "string", default: "disk" } },
@@ -16,7 +16,7 @@ const minutes = Number(values.minutes);
 const file = FILES[values.on];
 if (!(minutes > 0) || (values.seed !== undefined && !/^\d+$/.test(values.seed)) || file === undefined) {
   console.error(
-    "Say how long, and if you like with which seed and on what: npm run soak -- --minutes 30 --seed 7 --on disk|workers|redis|nats",
+    "Say how long, and if you like with which seed and on what: npm run soak -- --minutes 30 --seed 7 --on disk|workers|redis|cluster|nats",
   );
   process.exit(2);
 }
