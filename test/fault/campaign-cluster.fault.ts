@@ -8,7 +8,7 @@ for (const library of ["node-redis", "ioredis"] as const) {
   campaign({
     row: library === "ioredis" ? "B1 to B9 cluster ioredis" : "B1 to B9 cluster",
     title: `two nodes on one Redis Cluster of three, with ${library}, each of their faults`,
-    what: `Two nodes on one Redis Cluster of three masters and their replicas, with ${library}, behind HAProxy`,
+    what: `Two nodes on one Redis Cluster of three masters and their replicas, with ${library}, behind HAProxy or nginx`,
     async begin(ground) {
       const broker = new ClusterBroker(ground);
       await broker.begin();
