@@ -183,7 +183,7 @@ describe.each([broker(REDIS), broker(IOREDIS), broker(NATS), broker(CLUSTER), WO
 
   test("are answered again once what connects the nodes is back", { timeout: 30_000 }, async () => {
     const outage = ground.outage;
-    await using pair = await Pair.on(ground);
+    await using pair = await Pair.on(ground, { limits: { offerSecondsMax: 0.5 } });
     pair.nodes[1]!.tl.handle("jobs/:id", "stop", () => "stopped");
     const ask = () => pair.nodes[0]!.tl.channel(JOB).request("stop");
     expect(await ask()).toBe("stopped");
