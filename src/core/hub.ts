@@ -18,7 +18,6 @@ import { type HubEvents, Listeners } from "./listeners.ts";
 import type { Appended, Draft, Log, Retention } from "./log.ts";
 import type { Outlet } from "./outlet.ts";
 import { Presence } from "./presence.ts";
-import { isPresenceNotice } from "./presence-notice.ts";
 import { printOf } from "./print.ts";
 import { Reader } from "./reader.ts";
 import { Readiness } from "./readiness.ts";
@@ -256,9 +255,8 @@ export class Hub {
     });
     this.#isOpen = true;
     this.#log.listen?.((notice) => {
+      if (this.presence.heard(notice) || this.requests.heard(notice) || this.revocations.heard(notice)) return;
       const { channel, body } = notice;
-      if (isPresenceNotice(body)) return this.presence.heard(notice);
-      if (this.requests.heard(notice) || this.revocations.heard(notice)) return;
       const { event, data, sender } = JSON.parse(body) as { event: string; data: unknown; sender: string };
       this.#channels.get(channel)?.signal({ type: "signal", channel, event, data, sender });
     });

@@ -15,18 +15,3 @@ export type PresenceNotice =
   | { readonly type: "ask"; readonly node: string; readonly of: string | null }
   | ({ readonly type: "stretch"; readonly node: string } & Stretch)
   | { readonly type: "out"; readonly node: string; readonly key: string; readonly turn: number };
-
-/** Tells them from signals, which begin with a brace. */
-const MARK = "presence ";
-
-export function isPresenceNotice(body: string): boolean {
-  return body.startsWith(MARK);
-}
-
-export function formatNotice(notice: PresenceNotice): string {
-  return MARK + JSON.stringify(notice);
-}
-
-export function parseNotice(body: string): PresenceNotice {
-  return JSON.parse(body.slice(MARK.length));
-}

@@ -7,7 +7,8 @@ import { type Gate, revoked } from "./gate.ts";
 import { Gathering, type Watcher } from "./gathering.ts";
 import type { Identity } from "./identity.ts";
 import type { Log, Notice } from "./log.ts";
-import { formatNotice, type PresenceNotice, parseNotice } from "./presence-notice.ts";
+import { noticeOf, readNotice } from "./notice.ts";
+import type { PresenceNotice } from "./presence-notice.ts";
 import { keyOf } from "./roster.ts";
 
 export interface PresenceContext {
@@ -40,6 +41,8 @@ export interface Place {
   hasLeft: boolean;
 }
 
+/** What nodes tell each other of it begins with this. */
+const ABOUT = "presence";
 /** A member, or a node, that shows no sign of life for so many heartbeats has gone. */
 const LEASE_HEARTBEATS = 2;
 /** A heartbeat has so many ticks, and each channel says what it has twice in one: not all of them at once. */
@@ -179,19 +182,22 @@ export class Presence {
     await Promise.all(asked);
   }
 
-  /** Another node said something about the members of a channel. */
-  heard({ channel, body }: Notice): void {
+  /** Takes what another node says of the members of a channel. False: it is about something else. */
+  heard(heard: Notice): boolean {
+    const notice = readNotice<PresenceNotice>(ABOUT, heard);
+    if (notice === null) return false;
+    const { channel } = heard;
     const gathering = this.#gatherings.get(channel);
-    if (gathering === undefined) return;
-    const notice = parseNotice(body);
+    if (gathering === undefined) return true;
     if (notice.type !== "out") {
       gathering.hear(notice);
-      return;
+      return true;
     }
     const place = this.#places.get(placeOf(channel, notice.key));
-    if (place === undefined || place.hasLeft || place.turn > notice.turn) return;
+    if (place === undefined || place.hasLeft || place.turn > notice.turn) return true;
     place.turn = notice.turn;
     this.#out(place, gathering);
+    return true;
   }
 
   close(): void {
@@ -275,9 +281,7 @@ export class Presence {
       throw new ThroughlineError("overloaded", sentence, { retryAfterMs: 5_000 });
     }
     const notify =
-      log.notify === undefined
-        ? null
-        : (name: string, notice: PresenceNotice): void => log.notify?.({ channel: name, body: formatNotice(notice) });
+      log.notify === undefined ? null : (name: string, notice: PresenceNotice): void => log.notify?.(noticeOf(ABOUT, name, notice));
     // Notices are heard where a channel is followed; what is stored there is of no interest
     const unfollow = notify === null ? () => {} : log.follow(channel, () => {});
     // Another name each time: what it says is numbered from 1 on

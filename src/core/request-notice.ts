@@ -26,18 +26,3 @@ export interface Put {
   readonly data: unknown;
   readonly identity: Identity;
 }
-
-/** Tells them from signals, which begin with a brace. */
-const MARK = "request ";
-
-export function isRequestNotice(body: string): boolean {
-  return body.startsWith(MARK);
-}
-
-export function formatRequestNotice(notice: RequestNotice): string {
-  return MARK + JSON.stringify(notice);
-}
-
-export function parseRequestNotice(body: string): RequestNotice {
-  return JSON.parse(body.slice(MARK.length));
-}

@@ -4,7 +4,6 @@ import { codeOf } from "../../test/support/stage.ts";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { Limits } from "../protocol/limits.ts";
 import type { Handler } from "./handlers.ts";
-import { isRequestNotice } from "./request-notice.ts";
 
 const JOB = "jobs/7";
 
@@ -27,7 +26,7 @@ async function stage(limits: Partial<Limits> = {}) {
   }
 
   /** What nodes have said of requests. */
-  const said = (type: string) => bus.said.filter(({ body }) => isRequestNotice(body) && body.includes(`"type":"${type}"`)).length;
+  const said = (type: string) => bus.said.filter(({ body }) => body.startsWith("request ") && body.includes(`"type":"${type}"`)).length;
   return { clock, bus, start, ask, said };
 }
 

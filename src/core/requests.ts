@@ -5,10 +5,13 @@ import { utf8Length } from "../protocol/message.ts";
 import { type Handler, Handlers } from "./handlers.ts";
 import type { Identity } from "./identity.ts";
 import type { Log, Notice } from "./log.ts";
-import { formatRequestNotice, isRequestNotice, type Put, parseRequestNotice, type RequestNotice } from "./request-notice.ts";
+import { noticeOf, readNotice } from "./notice.ts";
+import type { Put, RequestNotice } from "./request-notice.ts";
 import { textOfThrown } from "./thrown.ts";
 
-/** Followed by nodes that have handlers. Nothing is stored there, and what clients signal there is not taken for a word of a node. */
+/** What nodes say of requests begins with this. */
+const ABOUT = "request";
+/** Followed by nodes that have handlers. Nothing is stored there. */
 const ASKED = "throughline/requests";
 /** Who would answer is asked so often, as parts of `offerSecondsMax`: a question may be lost, and the first offers come before this node listens for them. */
 const ROUNDS = [0.05, 0.15, 0.8];
@@ -78,9 +81,9 @@ export class Requests {
   }
 
   /** Takes what is said between nodes about requests. False: it is about something else. */
-  heard({ body }: Notice): boolean {
-    if (!isRequestNotice(body)) return false;
-    const notice = parseRequestNotice(body);
+  heard(heard: Notice): boolean {
+    const notice = readNotice<RequestNotice>(ABOUT, heard);
+    if (notice === null) return false;
     if (this.#isClosed) return true;
     if (notice.type === "who") this.#offer(notice);
     else if (notice.type === "offer") this.#accept(notice);
@@ -212,7 +215,7 @@ export class Requests {
   }
 
   #say(channel: string, notice: RequestNotice): void {
-    this.#context.log.notify?.({ channel, body: formatRequestNotice(notice) });
+    this.#context.log.notify?.(noticeOf(ABOUT, channel, notice));
   }
 }
 

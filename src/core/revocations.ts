@@ -2,12 +2,13 @@ import type { Cancel, Clock } from "../protocol/clock.ts";
 import type { Limits } from "../protocol/limits.ts";
 import type { Connections } from "./connection.ts";
 import type { Log, Notice } from "./log.ts";
+import { noticeOf, readNotice } from "./notice.ts";
 import type { Presence } from "./presence.ts";
 
-/** Followed by every node. Nothing is stored there, and what clients signal there is not taken for a word of a node. */
+/** What nodes say of them begins with this. */
+const ABOUT = "revocation";
+/** Followed by every node. Nothing is stored there. */
 const CHANNEL = "throughline/revocations";
-/** Tells them from signals, which begin with a brace. */
-const MARK = "revocation ";
 /** What is told may be lost, so it is told again after these times, each behind the last. */
 const AGAIN_MS = [200, 800, 3_000, 10_000, 30_000];
 /** A pipe that was opened so soon after a revocation may have been let in by a node that had not heard of it. */
@@ -27,12 +28,15 @@ interface RevocationsContext {
 
 /** What a node tells the others. `number` is the node's own, and `id` null where it is everyone. */
 interface Recall {
-  readonly node: string;
-  readonly number: number;
   readonly type: "revoke" | "review";
   readonly id: string | null;
+  readonly node: string;
+  readonly number: number;
   readonly agoMs: number;
 }
+
+/** The same, as the node itself has it: when it was by its own clock. */
+type Telling = Pick<Recall, "type" | "id" | "number"> & { readonly sinceMs: number };
 
 /** Takes permission back from who is here already, on this node and on those that it is connected with. */
 export class Revocations {
@@ -69,9 +73,10 @@ export class Revocations {
   }
 
   /** Takes what another node tells. False: it is about something else. */
-  heard({ body }: Notice): boolean {
-    if (!body.startsWith(MARK)) return false;
-    const { node, number, type, id, agoMs } = JSON.parse(body.slice(MARK.length)) as Recall;
+  heard(heard: Notice): boolean {
+    const recall = readNotice<Recall>(ABOUT, heard);
+    if (recall === null) return false;
+    const { node, number, type, id, agoMs } = recall;
     const print = `${node} ${number}`;
     if (this.#heard.has(print)) return true;
     this.#heard.add(print);
@@ -99,32 +104,31 @@ export class Revocations {
   }
 
   #tell(type: Recall["type"], id: string | null): void {
-    const { log, clock, limits, opened } = this.#context;
+    const { log, clock, opened } = this.#context;
     if (log.notify === undefined) return;
-    const number = ++this.#number;
-    const toldMs = clock.elapsed();
-    const say = (again: number): void => {
-      if (this.#isClosed) return;
-      const recall: Recall = { node: this.#context.node(), number, type, id, agoMs: Math.round(clock.elapsed() - toldMs) };
-      log.notify?.({ channel: CHANNEL, body: MARK + JSON.stringify(recall) });
-      const ms = AGAIN_MS[again];
-      if (ms === undefined) this.#telling.delete(number);
-      else
-        this.#telling.set(
-          number,
-          clock.after(ms, () => say(again + 1)),
-        );
-    };
+    const telling: Telling = { type, id, number: ++this.#number, sinceMs: clock.elapsed() };
+    const say = (): void => this.#say(telling, 0);
     // A node that nobody has used yet has not opened its log. If it cannot, it is told again later
-    if (this.#isOpen) say(0);
-    else
-      void opened().then(
-        () => say(0),
-        () => say(0),
-      );
+    if (this.#isOpen) say();
+    else void opened().then(say, say);
+  }
+
+  #say(telling: Telling, times: number): void {
+    if (this.#isClosed) return;
+    const { log, clock, limits, node } = this.#context;
+    const { type, id, number, sinceMs } = telling;
+    const recall: Recall = { type, id, node: node(), number, agoMs: Math.round(clock.elapsed() - sinceMs) };
+    log.notify?.(noticeOf(ABOUT, CHANNEL, recall));
+    const ms = AGAIN_MS[times];
+    if (ms === undefined) {
+      this.#telling.delete(number);
+      return;
+    }
+    const cancel = clock.after(ms, () => this.#say(telling, times + 1));
+    this.#telling.set(number, cancel);
     if (this.#telling.size <= limits.revocationsMax) return;
-    const [oldest, cancel] = this.#telling.entries().next().value!;
-    cancel();
+    const [oldest, cancelOldest] = this.#telling.entries().next().value!;
+    cancelOldest();
     this.#telling.delete(oldest);
   }
 }
