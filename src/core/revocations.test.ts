@@ -76,6 +76,16 @@ describe("A revocation", () => {
     expect([back.map(({ state }) => state), told()]).toEqual([["open", "open", "open"], 6]);
   });
 
+  test("is not repeated upon a member who has come back", async () => {
+    const { start, clock } = await stage();
+    const [a, b] = [await start(), await start()];
+    a.hub.revocations.revoke("ada");
+    await clock.advanceAsync(2_000);
+    await b.enter("x", "1");
+    await clock.advanceAsync(20_000);
+    expect(await b.who()).toEqual(["x 1"]);
+  });
+
   test("of what the application has withdrawn is found by a review on every node", async () => {
     const { start } = await stage();
     const refused: string[] = [];
