@@ -1,9 +1,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/adapters/system.ts";
-import { readPage } from "../../src/core/page.ts";
-import { positionAt, resume } from "../../src/core/resume.ts";
 import type { Clock } from "../../src/protocol.ts";
-import { codeOf, everything, follow, LOBBY, natsNodes, text } from "../support/brokers.ts";
+import { codeOf, everything, follow, givenAfter, LOBBY, natsNodes, text } from "../support/brokers.ts";
 import { NatsServer, sharedNats, stopSharedNats } from "../support/nats-server.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
@@ -91,17 +89,12 @@ describe("A NATS that fails", () => {
     for (const n of numbers(12)) await log.append(LOBBY, [text(String(n))]);
     for (const name of await server.streams("throughline"))
       for (const seq of [6, 7]) await server.ask(`STREAM.MSG.DELETE.${name}`, { seq });
-    const given = async (offset: number) => {
-      const position = positionAt((await everything(log)).head!, [], offset);
-      const { gap, entries } = resume(position, await readPage(log, LOBBY, position, { count: 100, bytes: 1e6 }));
-      return [gap?.reason, gap?.missing, entries.map((entry) => entry.offset)];
-    };
-    expect(await given(0)).toEqual([undefined, undefined, numbers(5)]);
-    expect(await given(3)).toEqual([undefined, undefined, [4, 5]]);
-    expect(await given(5)).toEqual(["trimmed", 2, numbers(5, 8)]);
-    expect(await given(6)).toEqual(["trimmed", 1, numbers(5, 8)]);
-    expect(await given(7)).toEqual([undefined, undefined, numbers(5, 8)]);
-    expect(await given(8)).toEqual([undefined, undefined, numbers(4, 9)]);
+    expect(await givenAfter(log, 0)).toEqual([undefined, undefined, numbers(5)]);
+    expect(await givenAfter(log, 3)).toEqual([undefined, undefined, [4, 5]]);
+    expect(await givenAfter(log, 5)).toEqual(["trimmed", 2, numbers(5, 8)]);
+    expect(await givenAfter(log, 6)).toEqual(["trimmed", 1, numbers(5, 8)]);
+    expect(await givenAfter(log, 7)).toEqual([undefined, undefined, numbers(5, 8)]);
+    expect(await givenAfter(log, 8)).toEqual([undefined, undefined, numbers(4, 9)]);
   });
 
   test("[D3] a stream that an operator deleted under it is made anew, and its channels with it", async () => {

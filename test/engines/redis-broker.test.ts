@@ -1,9 +1,7 @@
 import { afterAll, describe, expect, test } from "vitest";
-import { readPage } from "../../src/core/page.ts";
-import { positionAt, resume } from "../../src/core/resume.ts";
 import { redis } from "../../src/redis.ts";
 import { freePort } from "../server/program.ts";
-import { codeOf, everything, follow, LOBBY, Nodes, redisNodes, text } from "../support/brokers.ts";
+import { codeOf, everything, follow, givenAfter, LOBBY, Nodes, redisNodes, text } from "../support/brokers.ts";
 import { handClock } from "../support/clock.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
 import { LIBRARIES, RedisServer, sharedRedis, stopSharedRedis } from "../support/redis-server.ts";
@@ -149,20 +147,15 @@ describe("Readers of a Redis that fails", () => {
     const { log } = await nodes.open({ prefix });
     for (const n of numbers(12)) await log.append(LOBBY, [text(String(n))]);
     await server.ask.xdel(`${prefix}{${LOBBY}}:log`, "6-0");
-    const given = async (offset: number) => {
-      const position = positionAt((await everything(log)).head!, [], offset);
-      const { gap, entries } = resume(position, await readPage(log, LOBBY, position, { count: 100, bytes: 1e6 }));
-      return [gap?.reason, gap?.missing, entries.map((entry) => entry.offset)];
-    };
-    expect(await given(0)).toEqual([undefined, undefined, numbers(5)]);
-    expect(await given(3)).toEqual([undefined, undefined, [4, 5]]);
-    expect(await given(5)).toEqual(["trimmed", 1, numbers(6, 7)]);
-    expect(await given(6)).toEqual([undefined, undefined, numbers(6, 7)]);
-    expect(await given(7)).toEqual([undefined, undefined, numbers(5, 8)]);
+    expect(await givenAfter(log, 0)).toEqual([undefined, undefined, numbers(5)]);
+    expect(await givenAfter(log, 3)).toEqual([undefined, undefined, [4, 5]]);
+    expect(await givenAfter(log, 5)).toEqual(["trimmed", 1, numbers(6, 7)]);
+    expect(await givenAfter(log, 6)).toEqual([undefined, undefined, numbers(6, 7)]);
+    expect(await givenAfter(log, 7)).toEqual([undefined, undefined, numbers(5, 8)]);
     await server.ask.xdel(`${prefix}{${LOBBY}}:log`, "12-0");
-    expect(await given(7)).toEqual([undefined, undefined, numbers(4, 8)]);
-    expect(await given(11)).toEqual(["trimmed", 1, []]);
-    expect(await given(12)).toEqual([undefined, undefined, []]);
+    expect(await givenAfter(log, 7)).toEqual([undefined, undefined, numbers(4, 8)]);
+    expect(await givenAfter(log, 11)).toEqual(["trimmed", 1, []]);
+    expect(await givenAfter(log, 12)).toEqual([undefined, undefined, []]);
   });
 
   test("[D5] [D7] of a channel whose order of keys was evicted are not refused for ever: keys that need not be kept make room", async () => {

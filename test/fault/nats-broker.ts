@@ -1,11 +1,12 @@
 import type { ChildProcess } from "node:child_process";
-import { cpSync, rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
 import { freeze } from "./freeze.ts";
 import { type Ground, hasEnded } from "./ground.ts";
+import { Kept } from "./kept.ts";
 import { addressOf, type Broker } from "./node-faults.ts";
 
 const PORT = 4222;
@@ -61,8 +62,9 @@ export class NatsBroker implements Broker {
     return join(this.#directory, "nats");
   }
 
-  get #then(): string {
-    return join(this.#directory, "nats-then");
+  /** What it keeps: to be altered while it is ended, copied while it is frozen. */
+  get kept(): Kept {
+    return new Kept(this.#store);
   }
 
   async start(): Promise<void> {
@@ -117,25 +119,6 @@ export class NatsBroker implements Broker {
   async crash(): Promise<void> {
     await this.stop("SIGKILL");
     await this.start();
-  }
-
-  /** All that it has kept is gone, while it is ended. */
-  wipe(): void {
-    rmSync(this.#store, { recursive: true });
-  }
-
-  /** Copies all that it has kept, in one moment. */
-  async remember(): Promise<void> {
-    await this.freeze();
-    rmSync(this.#then, { recursive: true, force: true });
-    cpSync(this.#store, this.#then, { recursive: true });
-    this.thaw();
-  }
-
-  /** Has nothing but what it remembered, while it is ended. */
-  recall(): void {
-    this.wipe();
-    cpSync(this.#then, this.#store, { recursive: true });
   }
 
   /** Runs this on a connection of an operator's, `api` asking JetStream, and gives what it returns. */

@@ -1,11 +1,12 @@
 import type { ChildProcess } from "node:child_process";
-import { cpSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
 import { freeze } from "./freeze.ts";
 import { type Ground, hasEnded } from "./ground.ts";
+import { Kept } from "./kept.ts";
 import { addressOf, type Broker } from "./node-faults.ts";
 
 const PORT = 6379;
@@ -143,25 +144,6 @@ export class RedisBroker implements Broker {
     await this.rewrite();
   }
 
-  /** All that it has kept is gone, while it is ended. */
-  wipe(): void {
-    for (const name of readdirSync(this.#directory)) rmSync(join(this.#directory, name), { recursive: true });
-  }
-
-  /** Copies all that it has kept, in one moment. */
-  async remember(): Promise<void> {
-    await this.freeze();
-    rmSync(this.#then, { recursive: true, force: true });
-    cpSync(this.#directory, this.#then, { recursive: true });
-    this.thaw();
-  }
-
-  /** Has nothing but what it remembered, while it is ended. */
-  recall(): void {
-    this.wipe();
-    cpSync(this.#then, this.#directory, { recursive: true });
-  }
-
   /** Writes all that it has to its snapshot. */
   async snapshot(): Promise<void> {
     this.ask("bgsave");
@@ -189,8 +171,9 @@ export class RedisBroker implements Broker {
     this.#port = PORT;
   }
 
-  get #then(): string {
-    return `${this.#directory}-then`;
+  /** What it keeps: to be altered while it is ended, copied while it is frozen. */
+  get kept(): Kept {
+    return new Kept(this.#directory);
   }
 
   get version(): string {

@@ -3,7 +3,7 @@ import { Places } from "../../src/engines/nats/places.ts";
 import { NATS_VERSION } from "../support/nats-version.ts";
 import { NatsBroker } from "./nats-broker.ts";
 import { Nodes } from "./nodes.ts";
-import { goOn, type Wipe, wiped } from "./wiped.ts";
+import { ALL, NOTHING, remember, SINCE, startWithOlder, startWithout, type Wipe, wiped } from "./wiped.ts";
 
 const NODES = 2;
 /** As the engine has them where the application names nothing else. */
@@ -12,13 +12,6 @@ const STREAMS = JSON.stringify([...new Set(PLACES.map(({ stream }) => stream))])
 
 type NatsWipe = Wipe<NatsBroker>;
 type Terms = Omit<NatsWipe, "befall">;
-
-/** All of a channel, its keys too: those that had some of it are told of another log. */
-const ALL: Terms = { takes: { may: ["epoch"], loses: ["disk"] }, quiet: ["epoch"], again: "anew" };
-/** Nothing that readers had, or lack. */
-const NOTHING: Terms = { takes: {}, again: "duplicate" };
-/** What came since the copy was made. */
-const SINCE: Terms = { takes: { may: ["truncated", "epoch"], loses: ["disk"] }, quiet: ["truncated"], again: "anew" };
 
 /** What an operator does, between two steps of the nodes. */
 function step(terms: Terms, body: string): NatsWipe {
@@ -34,16 +27,7 @@ function step(terms: Terms, body: string): NatsWipe {
 }
 
 const WIPES: Readonly<Record<string, NatsWipe>> = {
-  "it is started without its store": {
-    ...ALL,
-    async befall({ broker, nodes }, taken) {
-      await broker.stop("SIGKILL");
-      taken();
-      broker.wipe();
-      await nodes.areUnready();
-      await broker.start();
-    },
-  },
+  "it is started without its store": { ...ALL, befall: startWithout },
   "the streams are deleted": step(ALL, `for (const name of ${STREAMS}) await api("STREAM.DELETE." + name);`),
   "the streams are purged": step(ALL, `for (const name of ${STREAMS}) await api("STREAM.PURGE." + name);`),
   "each channel is purged alone": step(
@@ -79,29 +63,16 @@ const WIPES: Readonly<Record<string, NatsWipe>> = {
     ...SINCE,
     async befall(stage, taken) {
       const { broker, nodes } = stage;
-      await broker.remember();
-      await goOn(stage);
+      await remember(stage);
       for (let node = 1; node <= nodes.count; node++) await nodes.stop(node, "SIGTERM");
       await broker.stop("SIGKILL");
       taken();
-      broker.recall();
+      broker.kept.recall();
       await broker.start();
       for (let node = 1; node <= nodes.count; node++) await nodes.serve(node);
     },
   },
-  "it is started anew with an older copy of its store": {
-    ...SINCE,
-    async befall(stage, taken) {
-      const { broker, nodes } = stage;
-      await broker.remember();
-      await goOn(stage);
-      await broker.stop("SIGKILL");
-      taken();
-      broker.recall();
-      await nodes.areUnready();
-      await broker.start();
-    },
-  },
+  "it is started anew with an older copy of its store": { ...SINCE, befall: startWithOlder },
 };
 
 /** For four seconds, whatever consumers there are at any time. */

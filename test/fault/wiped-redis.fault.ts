@@ -1,7 +1,7 @@
 import { until } from "../support/until.ts";
 import { Nodes } from "./nodes.ts";
 import { type Keeping, RedisBroker } from "./redis-broker.ts";
-import { goOn, say, type Wipe, wiped } from "./wiped.ts";
+import { ALL, goOn, NOTHING, SINCE, say, startWithOlder, startWithout, type Wipe, wiped } from "./wiped.ts";
 
 const NODES = 2;
 const CHANNELS = ["orders", "chat/lobby", "quiet"];
@@ -10,14 +10,8 @@ const BUSY = /\{(orders|chat\/lobby)\}/;
 type RedisWipe = Wipe<RedisBroker>;
 type Terms = Omit<RedisWipe, "befall">;
 
-/** All of a channel, its keys too: those that had some of it are told of another log. */
-const ALL: Terms = { takes: { may: ["epoch"], loses: ["disk"] }, quiet: ["epoch"], again: "anew" };
 /** The messages alone: Redis still knows where the log stood and which keys it had. Who had them all lacks nothing. */
 const MESSAGES: Terms = { takes: { may: ["trimmed"] }, again: "duplicate" };
-/** Nothing that readers had, or lack. */
-const NOTHING: Terms = { takes: {}, again: "duplicate" };
-/** What came since the copy was made. */
-const SINCE: Terms = { takes: { may: ["truncated", "epoch"], loses: ["disk"] }, quiet: ["truncated"], again: "anew" };
 
 const keyOf = (channel: string, part: string) => `throughline:{${channel}}:${part}`;
 const keysOf = (part: string) => CHANNELS.map((channel) => keyOf(channel, part));
@@ -61,29 +55,13 @@ const SYNCED: Readonly<Record<string, RedisWipe>> = {
       await say(ground, quiet);
     },
   },
-  "it is started without any of its files": {
-    ...ALL,
-    async befall({ broker, nodes }, taken) {
-      await broker.stop("SIGKILL");
-      taken();
-      broker.wipe();
-      await nodes.areUnready();
-      await broker.start();
-    },
-  },
+  "it is started without any of its files": { ...ALL, befall: startWithout },
   "an older copy of its files is put back": {
     ...SINCE,
     async befall(stage, taken) {
-      const { broker, nodes } = stage;
-      await broker.rewrite();
-      await broker.remember();
-      await goOn(stage);
-      await broker.stop("SIGKILL");
-      taken();
-      broker.recall();
-      await nodes.areUnready();
-      await broker.start();
-      await broker.rewrite();
+      await stage.broker.rewrite();
+      await startWithOlder(stage, taken);
+      await stage.broker.rewrite();
     },
   },
   "it is made to load anew what it saves": step(NOTHING, (broker) => broker.ask("debug", "reload")),

@@ -3,6 +3,8 @@ import type { AnswerEvent, FaultEvent, GapEvent } from "../check/history.ts";
 import { until } from "../support/until.ts";
 import { type Gathered, Ground, PORT } from "./ground.ts";
 import { judge } from "./judge.ts";
+import type { Kept } from "./kept.ts";
+import type { Broker as AnyBroker } from "./node-faults.ts";
 import type { Nodes } from "./nodes.ts";
 import { silence } from "./silence.ts";
 
@@ -11,6 +13,11 @@ const WIPES = Number(process.env["THROUGHLINE_WIPES"] ?? 1);
 /** A node looks at its channels every five seconds, give or take a quarter; a busy machine takes its time. */
 const TOLD_MS = 30_000;
 const SAID_MS = 30_000;
+
+/** A broker whose files can be taken away. */
+interface Keeper extends AnyBroker {
+  readonly kept: Kept;
+}
 
 /** What takes something out of a broker that nobody was to lose. */
 export interface Wipe<Broker> {
@@ -34,6 +41,15 @@ export interface Stage<Broker> {
   /** Readers that stand still meanwhile, without their connections: they come back to a position that they had. */
   readonly asleep: Gathered;
 }
+
+type Terms = Omit<Wipe<never>, "befall">;
+
+/** All of a channel, its keys too: those that had some of it are told of another log. */
+export const ALL: Terms = { takes: { may: ["epoch"], loses: ["disk"] }, quiet: ["epoch"], again: "anew" };
+/** Nothing that readers had, or lack. */
+export const NOTHING: Terms = { takes: {}, again: "duplicate" };
+/** What came since a copy was made. */
+export const SINCE: Terms = { takes: { may: ["truncated", "epoch"], loses: ["disk"] }, quiet: ["truncated"], again: "anew" };
 
 export interface Wiped<Broker> {
   readonly row: string;
@@ -109,6 +125,35 @@ async function suffer<Broker>(stage: Stage<Broker>, kind: string, wipe: Wipe<Bro
   await ground.current();
   await ground.shown();
   return again.duplicate === true ? "duplicate" : "anew";
+}
+
+/** It is killed, and started without anything that it had kept. */
+export async function startWithout({ broker, nodes }: Stage<Keeper>, taken: () => void): Promise<void> {
+  await broker.stop("SIGKILL");
+  taken();
+  broker.kept.wipe();
+  await nodes.areUnready();
+  await broker.start();
+}
+
+/** It is killed, and started with a copy of what it had kept before. */
+export async function startWithOlder(stage: Stage<Keeper>, taken: () => void): Promise<void> {
+  const { broker, nodes } = stage;
+  await remember(stage);
+  await broker.stop("SIGKILL");
+  taken();
+  broker.kept.recall();
+  await nodes.areUnready();
+  await broker.start();
+}
+
+/** Copies in one moment all that it keeps, and has something be said that the copy does not have. */
+export async function remember(stage: Stage<Keeper>): Promise<void> {
+  const { broker } = stage;
+  await broker.freeze();
+  broker.kept.remember();
+  broker.thaw();
+  await goOn(stage);
 }
 
 /** So that there is something which a copy made before does not have, and all have it who are awake. */

@@ -1,5 +1,7 @@
 import { systemClock, systemRandom } from "../../src/adapters/system.ts";
 import type { Draft, LogContext, Page, Told } from "../../src/core/log.ts";
+import { readPage } from "../../src/core/page.ts";
+import { positionAt, resume } from "../../src/core/resume.ts";
 import type { Log } from "../../src/index.ts";
 import { type NatsOptions, nats, publisher as natsPublisher } from "../../src/nats.ts";
 import { type RedisOptions, redis, publisher as redisPublisher } from "../../src/redis.ts";
@@ -185,6 +187,13 @@ export function text(data: string, key?: string): Draft {
 
 export function everything(log: Log, channel = LOBBY): Promise<Page> {
   return log.read(channel, 0, EVERYTHING);
+}
+
+/** What a reader is given that has all up to an offset: why it is told of a gap, how much is missing, and which offsets. */
+export async function givenAfter(log: Log, offset: number): Promise<unknown> {
+  const position = positionAt((await everything(log)).head!, [], offset);
+  const { gap, entries } = resume(position, await readPage(log, LOBBY, position, { count: 100, bytes: 1e6 }));
+  return [gap?.reason, gap?.missing, entries.map((entry) => entry.offset)];
 }
 
 /** What a follower was told: the texts of messages, and `changed`. It reads first, as followers do: what it is told is what comes after. */
