@@ -62,10 +62,10 @@ export class SocketReader extends Reader {
     const before = this.frames.others.length;
     this.send(frame);
     this.send({ type: "ping" });
-    const came = () => this.frames.others.slice(before).find(({ type }) => type === "error" || type === "heartbeat");
+    const came = () => this.frames.others.slice(before).find(({ type }) => ["error", "bye", "heartbeat"].includes(type));
     await until("the ping is answered", () => came() !== undefined);
     const answer = came();
-    if (answer?.["type"] === "error") throw new Refused(answer["code"], answer["message"]);
+    if (answer?.["type"] !== "heartbeat") throw new Refused(answer?.["code"], answer?.["message"]);
   }
 
   override pause(): void {
