@@ -1,6 +1,7 @@
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { freePort, freshDirectory, type Program, runProgram, startDevProgram } from "../server/program.ts";
+import { freshDirectory, type Program, runProgram, startDevProgram } from "../server/program.ts";
+import { freePort } from "../support/free-port.ts";
 import { need } from "../support/need.ts";
 
 const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"];

@@ -1,9 +1,9 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { redis } from "../../src/redis.ts";
-import { freePort } from "../server/program.ts";
 import { codeOf, everything, follow, givenAfter, LOBBY, Nodes, redisNodes, text } from "../support/brokers.ts";
 import { handClock } from "../support/clock.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
+import { freePort } from "../support/free-port.ts";
 import { LIBRARIES, RedisServer, sharedRedis, stopSharedRedis } from "../support/redis-server.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";

@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
 import type { Published } from "../../src/client.ts";
 import { disk } from "../../src/disk.ts";
-import { freePort, freshDirectory, startDevProgram } from "../server/program.ts";
+import { freshDirectory, startDevProgram } from "../server/program.ts";
 import { CHANNEL, Crew, storedOf } from "../support/crew.ts";
 import { record } from "../support/evidence.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
+import { freePort } from "../support/free-port.ts";
 import { ask, demand } from "../support/http.ts";
 import { offsetOf } from "../support/inbox.ts";
 import { startServer } from "../support/start-server.ts";

@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
 import type { Client, Transport } from "../../src/client.ts";
-import { freePort, freshDirectory, startDevProgram } from "../server/program.ts";
+import { freshDirectory, startDevProgram } from "../server/program.ts";
 import { seededRandom } from "../support/clock.ts";
 import { BareLoop, CHANNEL, Crew } from "../support/crew.ts";
 import { record } from "../support/evidence.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
+import { freePort } from "../support/free-port.ts";
 import { until } from "../support/until.ts";
 
 /* Rows C5 and C6: moves between transports in mid-stream, with cuts between them, of a server in a process of its own. */

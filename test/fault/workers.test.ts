@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
 import type { Transport } from "../../src/client.ts";
-import { freePort, freshDirectory, startDevProgram } from "../server/program.ts";
+import { freshDirectory, startDevProgram } from "../server/program.ts";
 import { childrenOf } from "../support/children.ts";
 import { BareLoop, Crew } from "../support/crew.ts";
 import { record } from "../support/evidence.ts";
+import { freePort } from "../support/free-port.ts";
 import { until } from "../support/until.ts";
 
 /* Row P8 of the fault matrix: one of the processes of `throughline dev --workers 2` is killed under load. */

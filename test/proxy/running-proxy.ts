@@ -1,10 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort, isFree } from "../support/free-port.ts";
 import { ask } from "../support/http.ts";
 import { need } from "../support/need.ts";
 import { until } from "../support/until.ts";
@@ -142,21 +141,6 @@ export async function startProxy(plan: (place: Place) => Plan, upstreamPort: num
 /** Those whom a master has started, as Linux shows them. */
 function workersOf(pid: number | undefined): string[] {
   return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
-}
-
-/** Below those that the system gives away by itself: nobody takes it by chance while the proxy is down. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(10_240, 32_000);
-    if (await isFree(port)) return port;
-  }
-}
-
-async function isFree(port: number): Promise<boolean> {
-  const server = createServer().listen(port, "127.0.0.1");
-  const free = await new Promise<boolean>((resolve) => server.once("listening", () => resolve(true)).once("error", () => resolve(false)));
-  if (free) await new Promise((resolve) => server.close(resolve));
-  return free;
 }
 
 function logsOf(directory: string): string {

@@ -7,11 +7,12 @@ import { connect } from "../../src/client.ts";
 import type { Draft, Log } from "../../src/core/log.ts";
 import { disk } from "../../src/disk.ts";
 import { formatPosition } from "../../src/protocol/position.ts";
+import { freePort } from "../support/free-port.ts";
 import { demand } from "../support/http.ts";
 import { LOBBY, numbers, offsets } from "../support/story.ts";
 import { TRANSPORTS } from "../support/transports.ts";
 import { until } from "../support/until.ts";
-import { BIN, freePort, freshDirectory, Program, runProgram, startDevProgram } from "./program.ts";
+import { BIN, freshDirectory, Program, runProgram, startDevProgram } from "./program.ts";
 
 /** The log of a directory that no server has. */
 async function openLog(directory: string): Promise<Log> {

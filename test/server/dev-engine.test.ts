@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
+import { freePort } from "../support/free-port.ts";
 import { NatsServer } from "../support/nats-server.ts";
 import { RedisCluster } from "../support/redis-cluster.ts";
 import { RedisServer } from "../support/redis-server.ts";
-import { freePort, Program, runProgram } from "./program.ts";
+import { Program, runProgram } from "./program.ts";
 
 /** Node's own way to answer for a package that is not there. */
 const WITHOUT_CLIENTS = `--import data:text/javascript,${encodeURIComponent(

@@ -2,7 +2,8 @@ import { writeFileSync } from "node:fs";
 import { createServer, request } from "node:http";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { freePort, freshDirectory, Program, startDevProgram } from "./program.ts";
+import { freePort } from "../support/free-port.ts";
+import { freshDirectory, Program, startDevProgram } from "./program.ts";
 
 interface Answer {
   readonly status: number;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { freePort, freshDirectory, Program, runProgram, startDevProgram } from "./program.ts";
+import { freePort } from "../support/free-port.ts";
+import { freshDirectory, Program, runProgram, startDevProgram } from "./program.ts";
 
 const TRANSPORTS = ["auto", "sse", "websocket", "long-poll"];
 

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
+import { freePort } from "../support/free-port.ts";
 import { demand } from "../support/http.ts";
-import { freePort, Program, runProgram, startDevProgram } from "./program.ts";
+import { Program, runProgram, startDevProgram } from "./program.ts";
 
 test("throughline presence prints who is on a channel, and with --watch what changes", async () => {
   const port = await freePort();

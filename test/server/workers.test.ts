@@ -8,12 +8,13 @@ import { connect } from "../../src/client.ts";
 import type { Retention } from "../../src/core/log.ts";
 import { disk } from "../../src/disk.ts";
 import { childrenOf } from "../support/children.ts";
+import { freePort } from "../support/free-port.ts";
 import { demand } from "../support/http.ts";
 import { need } from "../support/need.ts";
 import { RedisServer } from "../support/redis-server.ts";
 import { numbers } from "../support/story.ts";
 import { until } from "../support/until.ts";
-import { freePort, freshDirectory, Program, runProgram, startDevProgram } from "./program.ts";
+import { freshDirectory, Program, runProgram, startDevProgram } from "./program.ts";
 
 const TRANSPORTS = ["sse", "websocket", "long-poll"] as const;
 const READERS_EACH = 4;

@@ -5,7 +5,7 @@ import { positionAt, resume } from "../../src/core/resume.ts";
 import type { Log } from "../../src/index.ts";
 import { type NatsOptions, nats, publisher as natsPublisher } from "../../src/nats.ts";
 import { type RedisOptions, redis, publisher as redisPublisher } from "../../src/redis.ts";
-import { freePort } from "../server/program.ts";
+import { freePort } from "./free-port.ts";
 import { connectTo, NatsServer } from "./nats-server.ts";
 import { RedisCluster } from "./redis-cluster.ts";
 import { LIBRARIES, RedisServer } from "./redis-server.ts";

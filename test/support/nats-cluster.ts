@@ -1,6 +1,6 @@
 import { connect } from "@nats-io/transport-node";
 import type { NatsConnect } from "../../src/nats.ts";
-import { freePort } from "../server/program.ts";
+import { freePort } from "./free-port.ts";
 import { NatsServer } from "./nats-server.ts";
 import { until } from "./until.ts";
 

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
 import type { NatsConnect } from "../../src/nats.ts";
+import { anyPort } from "./free-port.ts";
 import { need } from "./need.ts";
 import { until } from "./until.ts";
 
@@ -30,8 +31,8 @@ export class NatsServer {
   readonly #directory = mkdtempSync(join(tmpdir(), "throughline-nats-"));
   readonly #jetstream: readonly string[];
   #lines: readonly string[];
-  #listen = "";
-  #port = -1;
+  #port = anyPort();
+  #wasUp = false;
   #monitor = "";
   #child: ChildProcess | null = null;
   #connection: Promise<NatsConnection> | null = null;
@@ -97,16 +98,19 @@ export class NatsServer {
 
   /** Starts it, or starts it again with what it has kept, and returns once it listens. */
   start(): void {
-    this.#listen = `listen: 127.0.0.1:${this.#port}`;
-    const config = this.#configure();
-    const child = spawn(need("nats-server"), ["-c", config], { stdio: "ignore" });
-    this.#child = child;
+    this.#spawn();
     const deadline = performance.now() + STARTING_MS_MAX;
     const pause = new Int32Array(new SharedArrayBuffer(4));
-    for (let port = 0; port === 0; port = this.#readPort(child.pid)) {
+    while (!this.#listens()) {
       if (performance.now() > deadline) throw new Error("nats-server does not listen.");
+      if (this.#hasEnded()) {
+        // Somebody has the port that was drawn; one that it had before is waited for
+        if (!this.#wasUp) this.#port = anyPort();
+        this.#spawn();
+      }
       Atomics.wait(pause, 0, 0, 5);
     }
+    this.#wasUp = true;
   }
 
   /** Takes other lines of its configuration while it runs. */
@@ -168,21 +172,31 @@ export class NatsServer {
     const places = [`pid_file: "${join(this.#directory, "pid")}"`, `ports_file_dir: "${this.#directory}"`];
     writeFileSync(
       config,
-      [this.#listen, ...places, "http: 127.0.0.1:-1", "max_payload: 4MB", ...this.#jetstream, ...this.#lines].join("\n"),
+      [`listen: 127.0.0.1:${this.#port}`, ...places, "http: 127.0.0.1:-1", "max_payload: 4MB", ...this.#jetstream, ...this.#lines].join(
+        "\n",
+      ),
     );
     return config;
   }
 
   /** It writes where it listens once it does; 0 until then. */
-  #readPort(pid: number | undefined): number {
+  #spawn(): void {
+    this.#child = spawn(need("nats-server"), ["-c", this.#configure()], { stdio: "ignore" });
+  }
+
+  #listens(): boolean {
     try {
-      const { nats, monitoring } = JSON.parse(readFileSync(join(this.#directory, `nats-server_${pid}.ports`), "utf8"));
-      this.#port = Number(new URL(nats[0]).port);
+      const { monitoring } = JSON.parse(readFileSync(join(this.#directory, `nats-server_${this.#child?.pid}.ports`), "utf8"));
       this.#monitor = monitoring[0];
-      return this.#port;
+      return true;
     } catch {
-      return 0;
+      return false;
     }
+  }
+
+  /** Nobody has asked yet what became of it. */
+  #hasEnded(): boolean {
+    return / Z /.test(readFileSync(`/proc/${this.#child?.pid}/stat`, "latin1"));
   }
 }
 

@@ -1,4 +1,4 @@
-import { freePort } from "../server/program.ts";
+import { freePort } from "./free-port.ts";
 import { RedisServer } from "./redis-server.ts";
 import { until } from "./until.ts";
 

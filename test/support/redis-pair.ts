@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Log } from "../../src/core/log.ts";
 import { redis } from "../../src/redis.ts";
-import { freePort } from "../server/program.ts";
+import { freePort } from "./free-port.ts";
 import { type Library, RedisServer } from "./redis-server.ts";
 import { PATIENCE_MS } from "./until.ts";
 

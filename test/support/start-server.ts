@@ -1,7 +1,8 @@
 import { createServer, type Server } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
 import { type Log, type Throughline, type ThroughlineOptions, throughline } from "../../src/index.ts";
 import { attach } from "../../src/node.ts";
+import { freePort } from "./free-port.ts";
 import { until } from "./until.ts";
 
 export interface TestServer {
@@ -38,7 +39,7 @@ export async function startServer(
 ): Promise<TestServer> {
   const sentences: string[] = [];
   const sockets = new Set<Socket>();
-  let port = 0;
+  const port = await freePort();
   let http: Server | null = null;
   let tl: Throughline;
 
@@ -51,7 +52,6 @@ export async function startServer(
     });
     join(tl, listening);
     await new Promise<void>((resolve, reject) => listening.once("error", reject).listen(port, "127.0.0.1", resolve));
-    port = (listening.address() as AddressInfo).port;
     http = listening;
   }
 
