@@ -4,14 +4,12 @@ import type { Socket } from "node:net";
 import { ThroughlineError } from "../protocol/error.ts";
 import type { Limits } from "../protocol/limits.ts";
 import type { Exchange, Stream, StreamOwner } from "../transports/exchange.ts";
+import { DISCARD_BYTES_MAX, endAfterBody } from "./end-after-body.ts";
 import { EncodedStream, NodeStream } from "./node-stream.ts";
 
 /** A request of node:http, or of http2's compatibility layer, and its answer. */
 export type NodeRequest = IncomingMessage | Http2ServerRequest;
 export type NodeResponse = ServerResponse | Http2ServerResponse;
-
-/** How much of a body that is too large is read and thrown away after it was refused, so that the client gets to read why instead of a reset. */
-const DISCARD_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Where a socket keeps the answers that wait behind the one that is being given (RFC 9112 §9.3.2). node:http takes such requests without end. */
 const WAITING = Symbol("throughline.waiting");
@@ -64,9 +62,12 @@ export class NodeExchange implements Exchange {
     // RFC 9110 §8.6: no Content-Length with 204.
     this.#writeHead(status, status === 204 ? headers : { ...headers, "content-length": String(Buffer.byteLength(body)) });
     const cut = () => res.setTimeout(this.#limits.stalledSecondsMax * 1_000, () => res.destroy());
-    if (this.#http2 !== undefined) cut();
     // As text, which goes out with the head: of bytes that wait behind another answer node:http puts its own `100 Continue` between the two.
-    res.end(this.method === "HEAD" ? undefined : body);
+    const text = this.method === "HEAD" ? "" : body;
+    if (this.#http2 !== undefined) {
+      cut();
+      res.end(text);
+    } else endAfterBody(this.#req, res, text);
     // What the kernel has not taken at once waits for a client that may never read it
     if (this.#http2 === undefined && (res.socket === null || res.socket.writableLength > 0)) cut();
   }

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { expect, test } from "vitest";
 import { EventReader, RawClient } from "../support/raw-clients.ts";
 import { alone, counted, type Host, run } from "./host.ts";
@@ -32,6 +33,28 @@ export function connectionTests(host: Host): void {
       if (status === 204) expect(answer.headers.has("content-length")).toBe(false);
     }
     expect(tl.counts().connections).toBe(0);
+  });
+
+  test("a connection that is to be closed is not closed on a client that still sends what is refused, which would take the answer with it", async () => {
+    if (!powers.ownsResponse || powers.parsesBodies) return;
+    const { port } = await run(host, { limits: { messageBytesMax: 10_000 }, authorize: ({ channel }) => channel !== "secret" });
+    const long = "x".repeat(50_000);
+    for (const [line, status] of [
+      [`POST ${mount}/channels/secret`, 403],
+      [`POST ${mount}${LOBBY}`, 413],
+      [`PUT ${mount}${LOBBY}`, 405],
+    ] as const) {
+      const client = await RawClient.open(port);
+      const errors: Error[] = [];
+      client.socket.on("error", (error) => errors.push(error));
+      const closed = once(client.socket, "close");
+      client.ask(line, "Connection: close", `Content-Length: ${long.length}`).write(long.slice(0, 100));
+      expect([line, (await client.answer()).status]).toEqual([line, status]);
+      // As a proxy that reads an answer only when it has sent the request
+      for (let at = 100; at < long.length; at += 9_980) await new Promise((sent) => client.socket.write(long.slice(at, at + 9_980), sent));
+      await closed;
+      expect([line, errors]).toEqual([line, []]);
+    }
   });
 
   test("after 426 the connection is closed", async () => {
