@@ -1,3 +1,4 @@
+import { leads } from "../support/redis-cluster.ts";
 import { until } from "../support/until.ts";
 import { ClusterMember, PORT } from "./cluster-member.ts";
 import type { Ground } from "./ground.ts";
@@ -57,6 +58,20 @@ export class ClusterBroker implements Broker {
     const masters = this.masters;
     if (masters.length !== MASTERS) throw new Error(`There are ${masters.length} masters.`);
     await Promise.all(masters.map((one) => one.isFollowed()));
+  }
+
+  /** Makes a master's word count most, and waits until all know. */
+  async lead(master: ClusterMember): Promise<void> {
+    const { id } = master;
+    const knows = (one: ClusterMember) => leads(id, one.ask("cluster", "nodes"));
+    await until(
+      "its word counts most",
+      () => {
+        master.ask("cluster", "bumpepoch");
+        return this.members.every(knows);
+      },
+      PATIENCE_MS,
+    );
   }
 
   get masters(): ClusterMember[] {

@@ -85,6 +85,7 @@ export function clusterFaults(ground: Ground, broker: ClusterBroker, channels: r
       for (let times = 0; times < MOVES; times++) {
         const from = serving();
         const to = broker.any(broker.masters.filter((one) => one !== from));
+        await broker.lead(to);
         await move(from.slotOf(broker.any(from.has(channels))), from, to);
       }
       await broker.whole();

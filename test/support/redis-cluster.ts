@@ -66,6 +66,21 @@ export class RedisCluster implements AsyncDisposable {
   }
 }
 
+/**
+ * To one whose `CLUSTER NODES` this is, a master's word counts more than that of any other. Only such a one may be given slots one after the other: else a source that was
+ * heard late takes a slot back in the eyes of some, until each member says that another has it.
+ */
+export function leads(id: string, nodes: string): boolean {
+  const masters = nodes
+    .trim()
+    .split("\n")
+    .map((line) => line.split(" "))
+    .filter(([, , flags]) => /master/.test(flags!));
+  const epochOf = (words: readonly string[]): number => Number(words[6]);
+  const own = masters.find(([one]) => one === id);
+  return own !== undefined && masters.every((words) => words === own || epochOf(words) < epochOf(own));
+}
+
 let shared: Promise<RedisCluster> | null = null;
 let prefixes = 0;
 
