@@ -165,6 +165,21 @@ describe("A request that the asked node has no handler for", () => {
     expect(await codeOf(ask(asked))).toBe("restart");
   });
 
+  test("is answered with restart where the node that answers stops meanwhile, which says nothing of it later", async () => {
+    const { start, ask, clock, bus, said } = await stage();
+    const asked = await start();
+    let finish = (_: unknown): void => {};
+    const other = await start(() => new Promise((resolve) => (finish = resolve)));
+    const code = codeOf(ask(asked));
+    await clock.advanceAsync(5);
+    await other.hub.close();
+    expect([await code, said("answer")]).toEqual(["restart", 1]);
+    const { length } = bus.said;
+    finish("late");
+    await clock.advanceAsync(5);
+    expect(bus.said).toHaveLength(length);
+  });
+
   test("is not taken for one by what a client signals where nodes ask each other", async () => {
     const { start, said } = await stage();
     const asked = await start();

@@ -45,9 +45,9 @@ export class Requests {
   /** Those of other nodes that were put to this one of late: none is done twice. */
   readonly #taken = new Set<string>();
   readonly #followed = new Set<string>();
-  #ids = 0;
   /** Requests of others that this node's handlers have not answered. */
-  #answering = 0;
+  readonly #answering = new Map<string, Put>();
+  #ids = 0;
   #isOpen = false;
   #isClosed = false;
 
@@ -97,9 +97,11 @@ export class Requests {
     this.#isClosed = true;
     for (const { cancel, put, reject } of this.#forwarded.values()) {
       cancel();
-      reject(new ThroughlineError("restart", `The server is stopping. What became of ${quoted(put.name)} on ${put.channel} is not known.`));
+      reject(stopping(put));
     }
     this.#forwarded.clear();
+    // Later there is no log to say it by
+    for (const put of this.#answering.values()) this.#refuse(put, stopping(put));
   }
 
   #listenToAsked(): void {
@@ -158,7 +160,7 @@ export class Requests {
   }
 
   #offer({ id, asker, channel, name }: Extract<RequestNotice, { type: "who" }>): void {
-    if (this.#answering >= this.#context.limits.forwardedCountMax || !this.#handlers.has(channel, name)) return;
+    if (this.#answering.size >= this.#context.limits.forwardedCountMax || !this.#handlers.has(channel, name)) return;
     this.#say(answersOf(asker), { type: "offer", id, node: this.#context.node() });
   }
 
@@ -177,13 +179,14 @@ export class Requests {
     this.#say(ASKED, { ...forwarded.put, node });
   }
 
-  async #answer({ id, asker, node, channel, name, data, identity }: Put): Promise<void> {
+  async #answer(put: Put): Promise<void> {
+    const { node, channel, name, data, identity } = put;
     const { forwardedCountMax, forwardedBytesMax } = this.#context.limits;
-    const print = `${asker} ${id}`;
+    const print = printOf(put);
     if (node !== this.#context.node() || this.#taken.has(print)) return;
     this.#taken.add(print);
     if (this.#taken.size > forwardedCountMax) this.#taken.delete(this.#taken.values().next().value!);
-    this.#answering++;
+    this.#answering.set(print, put);
     try {
       const json = await (this.#handlers.ask(channel, name, data, identity) ?? Promise.reject(noLonger(name, channel)));
       const bytes = utf8Length(json);
@@ -191,13 +194,16 @@ export class Requests {
         const sentence = `An answer by way of another node has at most ${forwardedBytesMax} bytes, and that to ${quoted(name)} has ${bytes}.`;
         throw new ThroughlineError("too_large", sentence);
       }
-      this.#say(answersOf(asker), { type: "answer", id, json });
+      if (this.#answering.delete(print)) this.#say(answersOf(put.asker), { type: "answer", id: put.id, json });
     } catch (thrown) {
-      const { code, message, retryAfterMs } = thrown as ThroughlineError;
-      this.#say(answersOf(asker), { type: "answer", id, code, message, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
-    } finally {
-      this.#answering--;
+      this.#refuse(put, thrown as ThroughlineError);
     }
+  }
+
+  #refuse(put: Put, { code, message, retryAfterMs }: ThroughlineError): void {
+    if (!this.#answering.delete(printOf(put))) return;
+    const refusal = { type: "answer" as const, id: put.id, code, message, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+    this.#say(answersOf(put.asker), refusal);
   }
 
   #answered(notice: Extract<RequestNotice, { type: "answer" }>): void {
@@ -222,6 +228,15 @@ export class Requests {
 /** Followed by a node that has asked others. */
 function answersOf(node: string): string {
   return `throughline/answers/${node}`;
+}
+
+/** Tells it from the requests of all other nodes. */
+function printOf({ asker, id }: Put): string {
+  return `${asker} ${id}`;
+}
+
+function stopping({ name, channel }: Pick<Put, "name" | "channel">): ThroughlineError {
+  return new ThroughlineError("restart", `The server is stopping. What became of ${quoted(name)} on ${channel} is not known.`);
 }
 
 function noLonger(name: string, channel: string): ThroughlineError {
