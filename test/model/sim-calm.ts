@@ -1,5 +1,6 @@
 import type { Transport } from "../../src/client/options.ts";
 import type { SimClient } from "./sim-client.ts";
+import { FAIR } from "./sim-notices.ts";
 import { isAt, mayBeginAtEnd, offsetOf } from "./sim-reader.ts";
 import type { World } from "./sim-world.ts";
 
@@ -12,6 +13,8 @@ const CLOSE_MS = 11_000;
 const BELIEF_MS = 100_000;
 /** A channel follows its log for so long after its last reader has gone, and a little. */
 const LINGER_MS = 5_100;
+/** What a request may take: to find who answers (`offerSecondsMax`), his answer (`requestSecondsMax`), and the way there and back. */
+const ANSWER_MS_MAX = 34_000;
 /** Readings at the end: with each of them a node has had longer to hear of what became of its log. */
 const ANEW_MAX = 3;
 /** What nothing is trimmed by. */
@@ -26,6 +29,7 @@ export async function calmDown(world: World): Promise<void> {
   store.platter.behave({});
   store.scripted?.behave({});
   for (const node of nodes) Object.assign(node.log, { isForgetful: false, isCutOff: false });
+  store.notices.weather = FAIR;
   for (const { access } of [...world.clients, ...world.pages])
     Object.assign(access, { isOffline: false, webSocket: "open", bytesPerMs: Number.POSITIVE_INFINITY });
   for (const client of world.clients) if (!client.isDone) for (const reader of client.readers) reader.goOn();
@@ -43,6 +47,22 @@ export async function calmDown(world: World): Promise<void> {
     await allCome(world, world.clients);
   }
   await readFinally(world);
+  if (world.forwards) await askFinally(world);
+  if (time.nowMs < world.recalls.judgedMs) await time.passUntil(world.recalls.judgedMs);
+}
+
+/** Whichever node is asked, it finds who answers; and whoever still waits, and whose connection is sound, waits no longer than a request may last. */
+async function askFinally(world: World): Promise<void> {
+  const { time, nodes, askers } = world;
+  const chance = world.chanceOf("last questions");
+  for (const node of nodes) world.ask(chance, { fails: false }, node);
+  for (let waitedMs = 0; askers.some(({ isWaiting, isLost }) => isWaiting && !isLost); waitedMs += 100) {
+    if (waitedMs < ANSWER_MS_MAX) await time.pass(100);
+    else {
+      for (const { name, isWaiting, isLost } of askers) if (isWaiting && !isLost) world.fail(`${name} still waits for its answer`);
+      return;
+    }
+  }
 }
 
 interface Way {
@@ -143,7 +163,10 @@ async function lateOf(world: World, clients: readonly SimClient[]): Promise<stri
   }
   for (const page of world.pages) {
     if (page.isDone) continue;
-    if (world.isRevoked(page)) late.push(`${page.name} is still there, though its person was revoked`);
+    if (world.isRevoked(page)) {
+      if (world.recalls.isKnownToAll(page.identity)) late.push(`${page.name} is still there, though its person was revoked`);
+      continue;
+    }
     for (const { channel, cid, position } of page.readers) {
       const { head } = heads.get(channel)!;
       if (position === null || !isAt(position, head))
@@ -158,6 +181,7 @@ export async function leave(world: World): Promise<void> {
   const { time, network, nodes, store } = world;
   for (const client of world.clients) if (!client.isClosed) client.close();
   for (const page of world.pages) page.close();
+  for (const asker of world.askers) asker.leave();
   await time.pass(CLOSE_MS);
   for (const { name, owner } of [...world.clients, ...world.pages])
     if (owner.isAlive && owner.timers > 0) world.fail(`${name} left ${owner.timers} timers`);

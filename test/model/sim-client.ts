@@ -33,6 +33,7 @@ export class SimClient {
   /** Kept, since a client holds its channels weakly, and when they are collected is not ours to say. */
   readonly #channels = new Map<string, Channel>();
   readonly #world: World;
+  readonly #madeMs: number;
   #seq = 0;
   #errors = 0;
   /** Publishes and requests that it still waits for. */
@@ -43,6 +44,7 @@ export class SimClient {
     const { name, transport, identity, access, chance } = options;
     const { time, network } = world;
     this.#world = world;
+    this.#madeMs = time.nowMs;
     this.name = name;
     this.identity = identity;
     this.access = access;
@@ -58,7 +60,7 @@ export class SimClient {
     });
     this.client.on("error", (error) => this.#heard(error));
     this.client.on("state", (state) => {
-      if (state === "failed") this.#endAll();
+      if (state === "failed") this.#failed();
     });
     this.client.on("transport", (transport) => {
       if (transport !== null) world.history.push({ type: "open", t: time.nowMs, cid: name, transport });
@@ -149,21 +151,20 @@ export class SimClient {
 
   request(channel: string, fails: boolean): void {
     const world = this.#world;
-    const data = { n: ++this.#seq, of: this.name, fails };
+    const question = { n: ++this.#seq, of: this.name, fails };
+    const asked = { question, channel, identity: this.identity, askedMs: world.time.nowMs };
     this.unanswered++;
     this.channel(channel)
-      .request("echo", data)
+      .request("echo", question)
       .then(
         (answer) => {
           this.unanswered--;
-          world.saw("an answer");
-          const own = JSON.stringify({ data, channel, by: this.identity });
-          if (fails || JSON.stringify(answer) !== own) world.fail(`${this.name} asked ${own}, and was answered ${JSON.stringify(answer)}`);
+          world.requests.answered(asked, answer);
         },
         (error) => {
           this.unanswered--;
-          world.saw("a request that failed");
-          if (!(error instanceof ThroughlineError)) world.fail(`a request rejected with ${String(error)}`);
+          if (error instanceof ThroughlineError) world.requests.failed(asked, error.code);
+          else world.fail(`a request rejected with ${String(error)}`);
         },
       );
   }
@@ -185,6 +186,13 @@ export class SimClient {
       if (silence) line.cutSilently("nobody");
       line.leave();
     }
+  }
+
+  /** It was told not to come back, as is told to who was revoked alone. */
+  #failed(): void {
+    this.#endAll();
+    if (this.#world.recalls.isPermittedSince(this.identity, this.#madeMs))
+      this.#world.fail(`${this.name} of ${this.identity} was told not to come back, and is permitted`);
   }
 
   #endAll(): void {

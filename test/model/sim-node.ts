@@ -25,8 +25,12 @@ export interface NodeOptions {
   readonly wall: Wall;
   readonly authenticate: (node: ServerNode) => Authenticate;
   readonly authorize: (node: ServerNode) => Authorize;
-  /** What answers requests. */
-  readonly answer: (node: ServerNode) => Handler;
+  /** What answers requests; null: it has no handler. */
+  readonly answer: ((node: ServerNode) => Handler) | null;
+  /** There are others, which are to be heard before anyone uses this one. */
+  readonly hasPeers: boolean;
+  /** It goes, or comes. */
+  readonly onChange: () => void;
   readonly warn: (sentence: string) => void;
 }
 
@@ -39,14 +43,16 @@ export class ServerNode implements Target {
   log!: NodeLog;
   #endpoint!: Endpoint;
   isUp = false;
+  readonly isAnswering: boolean;
 
   constructor(options: NodeOptions) {
     this.#options = options;
+    this.isAnswering = options.answer !== null;
     this.wall = options.wall;
   }
 
   start(): void {
-    const { time, chance, store, limits, authenticate, authorize, answer, warn } = this.#options;
+    const { time, chance, store, limits, authenticate, authorize, answer, hasPeers, warn } = this.#options;
     this.owner = newOwner(this.wall);
     this.log = store.logOf(this.owner);
     this.hub = new Hub({
@@ -59,14 +65,17 @@ export class ServerNode implements Target {
       authorize: authorize(this),
       warn,
     });
-    this.hub.requests.handle("chat/:room", "echo", answer(this));
+    if (answer !== null) this.hub.requests.handle("chat/:room", "echo", answer(this));
+    if (hasPeers) void this.hub.open();
     this.#endpoint = new Endpoint(this.hub, { origins: [], loopbackOnly: false });
     this.isUp = true;
+    this.#options.onChange();
   }
 
   /** SIGKILL, or with `silence` the end of its machine. */
   kill(silence: boolean): void {
     this.isUp = false;
+    this.#options.onChange();
     this.owner.isAlive = false;
     this.#options.store.nodes.delete(this.log);
     for (const [line, target] of this.#options.network.lines) if (target === this) line.drop(silence);
@@ -75,6 +84,7 @@ export class ServerNode implements Target {
   /** SIGTERM: says goodbye, and ends when it has stored what it had. */
   async stop(): Promise<void> {
     this.isUp = false;
+    this.#options.onChange();
     await this.hub.close();
   }
 

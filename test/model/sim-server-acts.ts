@@ -50,8 +50,13 @@ function killNode(world: World, silence: boolean): unknown {
   if (!node.isUp || !world.store.isUp) return false;
   if (world.nodes.length === 1) return killStore(world, "kill the server", () => {}, silence);
   world.fault("kill the server");
+  killOne(world, node, silence, world.chance.between(5, 3_000));
+}
+
+/** One of several, for so long. */
+export function killOne(world: World, node: ServerNode, silence: boolean, ms: number): void {
   node.kill(silence);
-  world.begin(world.sleep(world.chance.between(5, 3_000)).then(() => startNode(world, node)));
+  world.begin(world.sleep(ms).then(() => startNode(world, node)));
 }
 
 function startNode(world: World, node: ServerNode): void {
@@ -68,7 +73,7 @@ function restartNode(world: World): unknown {
   world.begin(restart(world, node, isAll));
 }
 
-async function restart(world: World, node: ServerNode, isAll: boolean): Promise<void> {
+export async function restart(world: World, node: ServerNode, isAll: boolean): Promise<void> {
   await node.stop();
   if (isAll) await world.store.stop();
   await world.sleep(world.chance.between(5, 2_000));

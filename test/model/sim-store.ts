@@ -5,6 +5,7 @@ import { ThroughlineError } from "../../src/protocol/error.ts";
 import type { Limits } from "../../src/protocol/limits.ts";
 import type { Chance } from "./sim-chance.ts";
 import { Platter, PlatterLog } from "./sim-disk.ts";
+import { Notices } from "./sim-notices.ts";
 import { ScriptedLogs } from "./sim-scripted.ts";
 import { newOwner, type Owner, type Time, type Wall } from "./sim-time.ts";
 
@@ -23,6 +24,10 @@ export interface StoreOptions {
   readonly warn: (sentence: string) => void;
   /** Something was stored, before anyone else is told. */
   readonly onStored: (channel: string, told: Told) => void;
+  /** Of what nodes say to each other, apart from all else. */
+  readonly noticeChance: Chance;
+  readonly onSaid: (notice: Notice) => void;
+  readonly onHeard: (by: NodeLog, notice: Notice) => void;
 }
 
 /** The log that all nodes share: the engine, its life and death, and the way to it. */
@@ -32,6 +37,8 @@ export class Store {
   /** Null unless it is the engine. */
   readonly scripted: ScriptedLogs | null;
   readonly nodes = new Set<NodeLog>();
+  /** What nodes say to each other by way of it. */
+  readonly notices: Notices;
   readonly #options: StoreOptions;
   #engine: Log | null = null;
   #last: PlatterLog | null = null;
@@ -46,6 +53,8 @@ export class Store {
     const { engine, time, chance, channels, wall } = options;
     this.#owner = newOwner(wall);
     this.platter = new Platter(time, chance);
+    const { noticeChance, onSaid, onHeard } = options;
+    this.notices = new Notices({ time, chance: noticeChance, isUp: () => this.isUp, onSaid, onHeard });
     this.scripted = engine === "scripted" ? new ScriptedLogs(channels, time.clockOf(newOwner(wall)), chance) : null;
   }
 
@@ -106,8 +115,8 @@ export class Store {
   }
 
   logOf(owner: Owner): NodeLog {
-    const { time, wayMs, chance } = this.#options;
-    const log = new NodeLog({ store: this, owner, time, wayMs, chance, level: this.#options.engine === "disk" ? "disk" : "memory" });
+    const { engine, time, wayMs, chance, warn } = this.#options;
+    const log = new NodeLog({ store: this, owner, time, wayMs, chance, warn, level: engine === "disk" ? "disk" : "memory" });
     this.nodes.add(log);
     return log;
   }
@@ -138,10 +147,6 @@ export class Store {
       );
     });
   }
-
-  notify(from: NodeLog, notice: Notice): void {
-    for (const node of this.nodes) if (node !== from) node.hear(notice);
-  }
 }
 
 interface NodeLogOptions {
@@ -150,6 +155,7 @@ interface NodeLogOptions {
   readonly time: Time;
   readonly wayMs: number;
   readonly chance: Chance;
+  readonly warn: (sentence: string) => void;
   readonly level: "memory" | "disk";
 }
 
@@ -164,6 +170,9 @@ export class NodeLog implements Log {
   readonly #options: NodeLogOptions;
   readonly #followers = new Followers(() => {});
   readonly #listeners = new Set<(notice: Notice) => void>();
+  /** When what is said on a channel is heard first. */
+  readonly #hearsFromMs = new Map<string, number>();
+  #isClosed = false;
 
   constructor(options: NodeLogOptions) {
     this.#options = options;
@@ -203,11 +212,16 @@ export class NodeLog implements Log {
   }
 
   follow(channel: string, follower: (told: Told) => void): () => void {
+    const { store, time } = this.#options;
+    if (!this.#followers.has(channel)) this.#hearsFromMs.set(channel, time.nowMs + store.notices.followMs());
     return this.#followers.follow(channel, follower);
   }
 
   notify(notice: Notice): void {
-    this.#options.store.notify(this, notice);
+    const { store, owner, warn } = this.#options;
+    if (!owner.isAlive) return;
+    if (this.#isClosed) warn(`a log that was closed is to tell others ${notice.body}`);
+    else store.notices.carry(this, store.nodes, notice);
   }
 
   listen(listener: (notice: Notice) => void): () => void {
@@ -216,6 +230,7 @@ export class NodeLog implements Log {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#followers.clear();
     this.#listeners.clear();
     this.#options.store.nodes.delete(this);
@@ -227,10 +242,14 @@ export class NodeLog implements Log {
     this.#go(() => this.#followers.tell(channel, missed ? { type: "changed" } : told));
   }
 
-  hear(notice: Notice): void {
+  /** Where the channel is followed. */
+  hear(notice: Notice, lateMs: number): void {
+    const { store, time } = this.#options;
     this.#go(() => {
+      if (!this.#followers.has(notice.channel) || time.nowMs < this.#hearsFromMs.get(notice.channel)!) return;
+      store.notices.heard(this, notice);
       for (const listener of this.#listeners) listener(notice);
-    });
+    }, lateMs);
   }
 
   /** There and back. A node that has died meanwhile never hears the answer. */
@@ -245,9 +264,9 @@ export class NodeLog implements Log {
     }
   }
 
-  #go(act: () => void): void {
+  #go(act: () => void, lateMs = 0): void {
     const { time, wayMs, owner } = this.#options;
-    if (wayMs > 0) time.after(wayMs, act, owner);
+    if (wayMs > 0) time.after(wayMs + lateMs, act, owner);
     else if (owner.isAlive) act();
   }
 }

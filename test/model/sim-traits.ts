@@ -17,6 +17,23 @@ export interface Traits {
   readonly limits: Limits;
 }
 
+/**
+ * Which nodes have the handler that answers requests, one for each node: mostly all have, else a request is forwarded. Three nodes where two could answer
+ * what is asked of one.
+ */
+export function answerersOf(nodes: number, chance: Chance): readonly boolean[] {
+  if (nodes === 1) return [true];
+  return chance.weighted([
+    [50, [true, true]],
+    [14, [true, false]],
+    [14, [false, true]],
+    [8, [true, false, true]],
+    [8, [false, true, true]],
+    [4, [false, false, true]],
+    [2, [false, false]],
+  ]);
+}
+
 export function traitsOf(chance: Chance): Traits {
   return {
     engine: chance.weighted([

@@ -7,15 +7,18 @@ import { ThroughlineError } from "../../src/protocol/error.ts";
 import { formatPosition, parsePosition } from "../../src/protocol/position.ts";
 import type { Pipe } from "../../src/transports/pipe.ts";
 import { type FaultEvent, type HistoryEvent, hashOf } from "../check/history.ts";
+import { type Question, Requests } from "./sim-asked.ts";
+import { Asker } from "./sim-asker.ts";
 import { Chance } from "./sim-chance.ts";
 import { makePublish, type Publish, SimClient } from "./sim-client.ts";
 import { type Access, Network } from "./sim-network.ts";
 import { ServerNode } from "./sim-node.ts";
 import { hashOfData, hashOfEntry, Oracle } from "./sim-oracle.ts";
 import { Page, type PageOptions } from "./sim-page.ts";
+import { Recalls } from "./sim-recalls.ts";
 import { Store } from "./sim-store.ts";
 import { newOwner, newWall, Time, type Wall } from "./sim-time.ts";
-import { CHANNELS, type Traits, traitsOf } from "./sim-traits.ts";
+import { answerersOf, CHANNELS, type Traits, traitsOf } from "./sim-traits.ts";
 
 /** What reaches live connections within a second (D8). */
 const SECOND_MS = 1_000;
@@ -33,6 +36,9 @@ export class World {
   readonly nodes: ServerNode[];
   readonly clients: SimClient[] = [];
   readonly pages: Page[] = [];
+  readonly askers: Asker[] = [];
+  readonly requests = new Requests(this);
+  readonly recalls = new Recalls(this);
   /** The clocks of the machines, the log's own first. */
   readonly walls: readonly Wall[];
   readonly oracle: Oracle;
@@ -49,7 +55,10 @@ export class World {
   /** Channels whose removal is under way. */
   readonly removing = new Set<string>();
   readonly #seed: number;
-  readonly #revoked = new Set<string>();
+  /** Which node is told of a revocation. */
+  readonly #tellChance: Chance;
+  /** When a node went or came last. */
+  #changedMs = 0;
   #made = 0;
   #people = 0;
   #elsewhere = 0;
@@ -60,9 +69,12 @@ export class World {
     this.chance = chance;
     const { time } = this;
     this.traits = traitsOf(chance);
-    const { engine, nodes, limits, retainSeconds } = this.traits;
+    this.#tellChance = this.chanceOf("revocations");
+    const { engine, limits, retainSeconds } = this.traits;
+    const answerers = answerersOf(this.traits.nodes, this.chanceOf("handlers"));
+    const nodes = answerers.length;
     const wall = newWall();
-    this.walls = nodes === 1 ? [wall] : [wall, newWall(), newWall()];
+    this.walls = nodes === 1 ? [wall] : [wall, ...answerers.map(() => newWall())];
     const warn = (sentence: string) => this.#warned(sentence);
     this.network = new Network(time, this.chanceOf("network"));
     this.store = new Store({
@@ -75,6 +87,12 @@ export class World {
       wall,
       wayMs: nodes === 1 ? 0 : 0.5,
       warn,
+      noticeChance: this.chanceOf("notices"),
+      onSaid: (notice) => {
+        if (notice.body.startsWith('request {"type":"put"')) this.saw("a request by way of another node");
+        this.recalls.said(notice);
+      },
+      onHeard: (by, notice) => this.recalls.heard(by, notice),
       onStored: (channel, told) => {
         if (told.type === "changed") {
           // A removal takes its time: what was stored meanwhile is gone too
@@ -94,9 +112,8 @@ export class World {
         isPair: (channel, before, position) => scripted.of(channel).truth.isPair(parsePosition(before), parsePosition(position)),
       },
     );
-    this.nodes = Array.from(
-      { length: nodes },
-      (_, index) =>
+    this.nodes = answerers.map(
+      (isAnswering, index) =>
         new ServerNode({
           time,
           chance: this.chanceOf(`node ${index}`),
@@ -112,7 +129,11 @@ export class World {
             (node) =>
             ({ identity }) =>
               this.#mayDo(node, identity),
-          answer: (node) => (asked) => this.#answer(node, asked),
+          answer: isAnswering ? (node) => (asked) => this.#answer(node, asked) : null,
+          hasPeers: nodes > 1,
+          onChange: () => {
+            this.#changedMs = this.time.nowMs;
+          },
           warn,
         }),
     );
@@ -190,36 +211,57 @@ export class World {
   }
 
   isRevoked({ identity }: { readonly identity: string }): boolean {
-    return this.#revoked.has(identity);
+    return this.recalls.isBarred(identity);
   }
 
+  /** One node is told, if any is up. */
   revoke(identity: string): void {
-    this.#revoked.add(identity);
-    for (const node of this.nodes) if (node.isUp) node.hub.connections.revoke(identity);
-    this.time.after(SECOND_MS, () => this.#lookAt(this.nodes, ({ id }) => id === identity, "was revoked a second ago"), this.owner);
+    const up = this.nodes.filter(({ isUp }) => isUp);
+    this.recalls.bar(identity, up.length > 1 ? this.#tellChance.one(up) : up[0]);
+  }
+
+  // Who asks
+
+  /** Some of the nodes have no handler. */
+  get forwards(): boolean {
+    return this.nodes.some(({ isAnswering }) => !isAnswering);
+  }
+
+  /** All nodes are up, and nothing has been in the way of what they say to each other since. */
+  isQuietSince(ms: number): boolean {
+    return this.nodes.every(({ isUp }) => isUp) && this.#changedMs < ms && this.store.notices.troubledMs < ms;
+  }
+
+  /** Of any of the nodes that are up. */
+  ask(chance: Chance, told: Pick<Question, "fails" | "ms">, node = chance.one(this.nodes.filter(({ isUp }) => isUp))): Asker {
+    const asker = new Asker(this, `a${this.askers.length + 1}`, node, chance);
+    this.askers.push(asker);
+    asker
+      .ask(chance.one(this.traits.channels), told)
+      .catch((error) => this.fail(`${asker.name} failed: ${String((error as Error).stack)}`));
+    return asker;
   }
 
   // Clients
 
-  newClient(transport: Transport | "auto", identity = this.newIdentity()): SimClient {
+  newClient(transport: Transport | "auto", identity = this.newIdentity(), from = this.chance): SimClient {
     const name = `c${++this.#made}`;
     const chance = this.chanceOf(`client ${this.#made}`);
-    const client = new SimClient(this, { name, transport, identity, chance, access: this.#newAccess() });
+    const client = new SimClient(this, { name, transport, identity, chance, access: this.#newAccess(from) });
     this.clients.push(client);
     return client;
   }
 
   openPage(options: Pick<PageOptions, "channels" | "isVector" | "from" | "kept">, identity = this.newIdentity()): Page {
-    const page = new Page(this, { ...options, name: `p${++this.#made}`, identity, access: this.#newAccess() });
+    const page = new Page(this, { ...options, name: `p${++this.#made}`, identity, access: this.#newAccess(this.chance) });
     this.pages.push(page);
     return page;
   }
 
-  #newAccess(): Access {
-    const { chance } = this;
+  #newAccess(chance: Chance): Access {
     const home = this.nodes[chance.dice(this.nodes.length)]!;
     return {
-      target: () => (this.traits.isScattered ? chance.one(this.nodes) : home),
+      target: () => (this.traits.isScattered ? this.chance.one(this.nodes) : home),
       latencyMs: chance.one([0.2, 2, 20, 80]),
       bytesPerMs: Number.POSITIVE_INFINITY,
       isOffline: false,
@@ -277,12 +319,13 @@ export class World {
   }
 
   /** D8, looked at where it is decided: no pipe of such an identity is open. */
-  #lookAt(nodes: readonly ServerNode[], isGone: (identity: Identity) => boolean, why: string): void {
+  lookAt(nodes: readonly ServerNode[], isGone: (identity: Identity, enteredMs: number) => boolean, why: string): void {
     for (const node of nodes) {
       if (!node.isUp) continue;
       for (const connection of node.hub.connections) {
-        const { identity, transport } = connection;
-        if (isGone(identity) && !(connection as Pipe).ended) this.fail(`a pipe (${transport}) of ${identity.id} is open, who ${why}`);
+        const { identity, transport, enteredMs } = connection;
+        if (isGone(identity, enteredMs) && !(connection as Pipe).ended)
+          this.fail(`a pipe (${transport}) of ${identity.id} is open, who ${why}`);
       }
     }
   }
@@ -293,7 +336,7 @@ export class World {
       // Its clock may have been set just now
       if (this.time.nowMs - node.wall.setAtMs < SECOND_MS) continue;
       const nowMs = this.time.clockOf(node.owner).now();
-      this.#lookAt([node], ({ expiresAt }) => (expiresAt ?? Number.POSITIVE_INFINITY) + SECOND_MS < nowMs, "expired a second ago");
+      this.lookAt([node], ({ expiresAt }) => (expiresAt ?? Number.POSITIVE_INFINITY) + SECOND_MS < nowMs, "expired a second ago");
     }
     const silentMs = this.traits.limits.heartbeatSeconds * 2_000 + PATIENCE_MS;
     for (const { name, access } of this.clients) {
@@ -306,19 +349,22 @@ export class World {
   /** What a token says of its end is counted from now on, by the clock of the node that is asked. */
   #identityOf({ owner }: ServerNode, token: string | null): Identity | false {
     const [id = "", until] = (token ?? "").split("|");
-    if (token === null || this.#revoked.has(id)) return false;
+    if (token === null || this.recalls.isBarred(id)) return false;
     return { id, expiresAt: this.time.clockOf(owner).now() - Math.floor(this.time.nowMs) + Number(until) };
   }
 
   /** The application's answer to a request, after a while. */
   async #answer(node: ServerNode, { data, channel, identity }: HandlerInput): Promise<unknown> {
-    await new Promise<void>((resolve) => this.time.after(this.chance.between(0, 40), resolve, node.owner));
-    if ((data as { readonly fails: boolean }).fails) throw new ThroughlineError("request_failed", "As it was asked to.");
+    const question = data as Question;
+    this.requests.runs(question);
+    const ms = question.ms ?? this.chance.between(0, 40);
+    await new Promise<void>((resolve) => this.time.after(ms, resolve, node.owner));
+    if (question.fails) throw new ThroughlineError("request_failed", "As it was asked to.");
     return { data, channel, by: identity.id };
   }
 
   #mayDo(node: ServerNode, { id }: Identity): boolean | Promise<boolean> {
-    const may = !this.#revoked.has(id);
+    const may = !this.recalls.isBarred(id);
     const { authorizeMs } = this.traits;
     return authorizeMs === 0
       ? may

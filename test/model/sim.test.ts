@@ -38,6 +38,8 @@ const PLOTS = [
   ...["sse", "websocket", "long-poll", "eventsource", "a duplicate", "an unknown outcome"],
   ...["a kept id", "a channel read anew", "a write swallowed", "clock set", "an answer", "a request that failed"],
   "a rewrite ahead of a line",
+  ...["a request by way of another node", "no_handler", "a revocation by way of another node", "let in again"],
+  ...["lost notices", "double notices", "late notices"],
 ];
 
 const SEEDS = Number(process.env["SEEDS"] ?? 300);

@@ -3,6 +3,7 @@ import { check } from "../check/checker.ts";
 import type { HistoryEvent } from "../check/history.ts";
 import { ACTS } from "./sim-acts.ts";
 import { calmDown, leave } from "./sim-calm.ts";
+import { amongNodes } from "./sim-node-acts.ts";
 import { rarely } from "./sim-rare-acts.ts";
 import { World } from "./sim-world.ts";
 
@@ -27,6 +28,7 @@ export async function play(seed: number): Promise<Outcome> {
   const world = new World(seed);
   const { chance } = world;
   const rare = world.chanceOf("rare acts");
+  const peers = world.chanceOf("among nodes");
   const acts: Record<string, number> = {};
   const choices = Object.entries(ACTS).map(([name, [weight, act]]) => [weight, { name, act }] as const);
   const stray = (error: unknown): void => world.fail(`a rejection to nobody: ${String((error as Error)?.stack ?? error)}`);
@@ -38,6 +40,7 @@ export async function play(seed: number): Promise<Outcome> {
     const length = 30 + chance.dice(50);
     for (let step = 0; step < length && world.fails.length === 0; step++) {
       rarely(world, rare);
+      amongNodes(world, peers);
       const { name, act } = chance.weighted(choices);
       if (act(world) === false) continue;
       acts[name] = (acts[name] ?? 0) + 1;
@@ -77,6 +80,7 @@ const ORDERLY: ReadonlySet<string> = new Set([
     "trim",
     "calm",
   ],
+  ...["lost notices", "double notices", "late notices", "lost, double and late notices"],
 ]);
 
 function isOrderly(kinds: Iterable<string>): boolean {
