@@ -12,7 +12,7 @@ export interface Connection {
   readonly id: string;
   readonly transport: TransportName;
   readonly identity: Identity;
-  /** The changes that the gate had counted when this one began to ask who it is. */
+  /** The moment, as the gate has it, when this one began to ask who it is. */
   readonly asked: number;
   /** Its readers, one per channel. */
   readers(): Iterable<Reader>;
@@ -20,9 +20,8 @@ export interface Connection {
   beat(): void;
   /** Says why, and closes. */
   end(error: ThroughlineError): void;
-  /** Its place in the registry, and when it came there by the monotonic clock. */
+  /** Its place in the registry. */
   slot: number;
-  enteredMs: number;
 }
 
 /** A heartbeat interval has this many ticks, and each connection its own: 100,000 heartbeats must not come in one turn. */
@@ -74,7 +73,6 @@ export class Connections {
     }
     const share = this.#entered++ % SHARES;
     connection.slot = share + SHARES * (this.#shares[share]!.push(connection) - 1);
-    connection.enteredMs = this.#clock.elapsed();
     this.#size++;
     this.#cancelTick ??= this.#nextTick();
     if (connection.identity.expiresAt !== undefined) {
@@ -102,14 +100,14 @@ export class Connections {
     return true;
   }
 
-  /** Ends every pipe of an identity that was here by then, also those that are on their way now. */
-  revoke(id: string, enteredMsMax: number = Number.POSITIVE_INFINITY): void {
-    this.#gate.revoke(id);
-    for (const connection of this) if (connection.identity.id === id && connection.enteredMs <= enteredMsMax) connection.end(revoked());
+  /** Ends every pipe of an identity that began to ask before now, or before so long ago, also those that are on their way. */
+  revoke(id: string, agoMs = 0): void {
+    const until = this.#gate.revoke(id, agoMs);
+    for (const connection of this) if (connection.identity.id === id && connection.asked < until) connection.end(revoked());
   }
 
   /**
-   * Asks again for readers that have not begun, if they were allowed after so many changes and there was a review since: it did not see them, as every
+   * Asks again for readers that have not begun, if they were allowed at a moment and there was a review since: it did not see them, as every
    * later one does. Those that are refused now have ended.
    */
   async recheck(connection: Connection, readers: Iterable<Reader>, asked: number): Promise<void> {

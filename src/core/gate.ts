@@ -3,6 +3,9 @@ import { ThroughlineError } from "../protocol/error.ts";
 import { type Action, ANONYMOUS, type Authenticate, type Authorize, type Credentials, type Identity } from "./identity.ts";
 import { textOfThrown } from "./thrown.ts";
 
+/** A change is so far behind whatever was asked in the same millisecond before it. */
+const BEHIND_MS = 0.001;
+
 export interface GateOptions {
   readonly authenticate: Authenticate | undefined;
   readonly authorize: Authorize | undefined;
@@ -19,9 +22,9 @@ export interface GateOptions {
  */
 export class Gate {
   readonly #options: GateOptions;
-  /** Revocations and reviews so far: whoever notes it before asking can tell afterwards whether the answer is older than one of them. */
-  #changes = 0;
-  /** The last change that revoked an identity, the oldest first. */
+  /** The moment of the last revocation or review. */
+  #changed = 0;
+  /** Up to which moment whoever asked is revoked, by identity, the one that was told first in front. */
   readonly #revoked = new Map<string, number>();
   /** The latest of those that are remembered no more. */
   #forgotten = 0;
@@ -31,8 +34,12 @@ export class Gate {
     this.#options = options;
   }
 
-  get changes(): number {
-    return this.#changes;
+  /**
+   * Now, by the monotonic clock, and behind every revocation and review so far: whoever notes it before asking can tell afterwards whether the answer is older
+   * than one of them.
+   */
+  get moment(): number {
+    return Math.max(this.#changed, this.#options.clock.elapsed());
   }
 
   /** Who is this? Throws `unauthenticated`, `expired`, or `overloaded` if the application does not say in time. */
@@ -50,17 +57,21 @@ export class Gate {
     return identity;
   }
 
-  /** Whoever began to ask before now, and turns out to be this, is not let in any more. */
-  revoke(id: string): void {
+  /** Whoever began to ask before now, or before so long ago, and turns out to be this, is not let in any more. Tells that moment. */
+  revoke(id: string, agoMs = 0): number {
+    const { clock, revocationsMax } = this.#options;
+    const until = agoMs > 0 ? Math.max(this.#revoked.get(id) ?? 0, clock.elapsed() - agoMs) : this.#change();
     this.#revoked.delete(id);
-    this.#revoked.set(id, ++this.#changes);
-    if (this.#revoked.size <= this.#options.revocationsMax) return;
-    const [oldest, change] = this.#revoked.entries().next().value as [string, number];
-    this.#revoked.delete(oldest);
-    this.#forgotten = change;
+    this.#revoked.set(id, until);
+    if (this.#revoked.size > revocationsMax) {
+      const [oldest, forgotten] = this.#revoked.entries().next().value as [string, number];
+      this.#revoked.delete(oldest);
+      this.#forgotten = Math.max(this.#forgotten, forgotten);
+    }
+    return until;
   }
 
-  /** Why this identity may not enter, having begun to ask after so many changes: it was revoked since, or nobody remembers whether it was. */
+  /** Why this identity may not enter, having begun to ask at a moment: it was revoked since, or nobody remembers whether it was. */
   refusal({ id }: Identity, asked: number): ThroughlineError | null {
     if ((this.#revoked.get(id) ?? 0) > asked) return revoked();
     if (this.#forgotten <= asked) return null;
@@ -69,7 +80,7 @@ export class Gate {
     });
   }
 
-  /** Throws if this identity may do nothing any more, having begun to ask after so many changes. */
+  /** Throws if this identity may do nothing any more, having begun to ask at a moment. */
   checkIdentity(identity: Identity, asked: number): void {
     const refused = this.refusal(identity, asked);
     if (refused !== null) throw refused;
@@ -78,10 +89,10 @@ export class Gate {
 
   /** A permission to read that was asked for before now is asked for again before it counts. */
   review(): void {
-    this.#reviewed = ++this.#changes;
+    this.#reviewed = this.#change();
   }
 
-  /** True of what was asked for after so many changes, if there was a review since. */
+  /** True of what was asked for at a moment, if there was a review since. */
   isOvertaken(asked: number): boolean {
     return this.#reviewed > asked;
   }
@@ -110,6 +121,11 @@ export class Gate {
     } catch {
       return false;
     }
+  }
+
+  #change(): number {
+    this.#changed = this.moment + BEHIND_MS;
+    return this.#changed;
   }
 
   #inTime<T>(what: string, ask: () => T | Promise<T>): Promise<T> {

@@ -408,5 +408,5 @@ test("[D7] pipes are told of as they come and go, and one that may not enter is 
 });
 
 function idlePipe(id: string) {
-  return { id, transport: "local" as const, identity: ADA, asked: 0, readers: () => [], beat: () => {}, slot: -1, enteredMs: 0 };
+  return { id, transport: "local" as const, identity: ADA, asked: 0, readers: () => [], beat: () => {}, slot: -1 };
 }

@@ -14,15 +14,15 @@ async function stage(limits: Partial<Limits> = {}) {
     return one;
   }
 
-  /** A pipe that has come in. Its state is `open`, or why it has ended. */
-  function pipe({ hub }: Node, identity: Identity): { state: string } {
+  /** A pipe that has come in, having asked just now or then. Its state is `open`, or why it has ended. */
+  function pipe({ hub }: Node, identity: Identity, asked = hub.gate.moment): { state: string } {
     const one = { state: "open" };
     const end: Connection["end"] = (error) => {
       one.state = error.code;
       hub.leave(connection);
     };
-    const rest = { readers: () => [], beat: () => {}, slot: -1, enteredMs: 0 };
-    const connection = { id: "p", transport: "sse" as const, identity, asked: hub.gate.changes, end, ...rest };
+    const rest = { readers: () => [], beat: () => {}, slot: -1 };
+    const connection = { id: "p", transport: "sse" as const, identity, asked, end, ...rest };
     hub.enter(connection);
     return one;
   }
@@ -74,6 +74,31 @@ describe("A revocation", () => {
     bus.ends.push(end!);
     await clock.advanceAsync(60_000);
     expect([back.map(({ state }) => state), told()]).toEqual([["open", "open", "open"], 6]);
+  });
+
+  test("[D8] that is heard late ends also who was on his way in when it was told, and came long after", async () => {
+    const { start, pipe, bus, clock } = await stage();
+    const [a, b] = [await start(), await start()];
+    const asked = b.hub.gate.moment;
+    bus.isAway = true;
+    a.hub.revocations.revoke("ada");
+    await clock.advanceAsync(3_000);
+    const one = pipe(b, ADA, asked);
+    bus.isAway = false;
+    await clock.advanceAsync(2_000);
+    expect(one.state).toBe("revoked");
+  });
+
+  test("that is heard late refuses nobody who is on his way in then, and began to ask long after it was told", async () => {
+    const { start, pipe, bus, clock } = await stage();
+    const [a, b] = [await start(), await start()];
+    bus.isAway = true;
+    a.hub.revocations.revoke("ada");
+    await clock.advanceAsync(3_900);
+    const asked = b.hub.gate.moment;
+    bus.isAway = false;
+    await clock.advanceAsync(200);
+    expect(pipe(b, ADA, asked).state).toBe("open");
   });
 
   test("is not repeated upon a member who has come back", async () => {

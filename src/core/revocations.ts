@@ -11,7 +11,7 @@ const ABOUT = "revocation";
 const CHANNEL = "throughline/revocations";
 /** What is told may be lost, so it is told again after these times, each behind the last. */
 const AGAIN_MS = [200, 800, 3_000, 10_000, 30_000];
-/** A pipe that was opened so soon after a revocation may have been let in by a node that had not heard of it. */
+/** Who asked so soon after a revocation may have been let in by a node that had not heard of it. */
 const SLACK_MS = 1_000;
 
 interface RevocationsContext {
@@ -93,8 +93,8 @@ export class Revocations {
   }
 
   #revoke(id: string, agoMs: number): void {
-    const { connections, presence, clock } = this.#context;
-    connections.revoke(id, clock.elapsed() - Math.max(0, agoMs - SLACK_MS));
+    const { connections, presence } = this.#context;
+    connections.revoke(id, Math.max(0, agoMs - SLACK_MS));
     presence.revoke(id);
   }
 

@@ -6,7 +6,7 @@ import type { Exchange } from "./exchange.ts";
 export interface Caller {
   readonly hub: Hub;
   readonly identity: Identity;
-  /** The changes that the gate had counted before it was asked who this is. */
+  /** The moment, as the gate has it, before it was asked who this is. */
   readonly asked: number;
 }
 

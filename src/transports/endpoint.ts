@@ -81,12 +81,12 @@ export class Endpoint {
   /** Decides on a WebSocket before it is accepted, and gives the pipe for it. Throws what the refusal answers. */
   async socket(asked: Credentials, query: URLSearchParams): Promise<{ pipe: SocketPipe; channels: { channel: string; from: string }[] }> {
     checkOrigin(asked, this.#site);
-    const changes = this.hub.gate.changes;
+    const moment = this.hub.gate.moment;
     const identity = await this.hub.gate.authenticate(asked);
     this.hub.connections.admit();
     const from = query.get("from") ?? "now";
     const channels = query.getAll("channel").map((channel) => ({ channel: checkChannelName(channel, this.hub.limits), from }));
-    return { pipe: new SocketPipe({ hub: this.hub, identity, asked: changes }), channels };
+    return { pipe: new SocketPipe({ hub: this.hub, identity, asked: moment }), channels };
   }
 
   async #act(
@@ -101,7 +101,7 @@ export class Endpoint {
       throw new ThroughlineError("method_not_allowed", `${exchange.method} does nothing here. Use ${headers["allow"]}.`);
     }
     const channel = name === null ? "" : checkChannelName(decode(name), this.hub.limits);
-    const asked = this.hub.gate.changes;
+    const asked = this.hub.gate.moment;
     const identity = PROBES.has(act) ? ANONYMOUS : await this.hub.gate.authenticate(credentialsOf(exchange));
     await act({ hub: this.hub, exchange, identity, asked, headers, channel });
   }

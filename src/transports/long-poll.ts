@@ -150,7 +150,6 @@ export class Bell implements Outlet, Connection {
   readonly identity: Identity;
   readonly asked: number;
   slot = -1;
-  enteredMs = 0;
   reader: Reader | null = null;
   #rung = false;
   #resolve!: () => void;

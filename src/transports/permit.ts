@@ -13,11 +13,11 @@ export async function permit<Ready = void>(
 ): Promise<Ready> {
   let preparing: Promise<Ready> | undefined;
   for (;;) {
-    const changes = hub.gate.changes;
+    const since = hub.gate.moment;
     await hub.gate.authorize(identity, action, channel);
     preparing ??= prepare?.();
     const ready = (await preparing) as Ready;
-    if (hub.gate.isOvertaken(changes)) continue;
+    if (hub.gate.isOvertaken(since)) continue;
     hub.gate.checkIdentity(identity, asked);
     return ready;
   }

@@ -28,7 +28,6 @@ export abstract class Pipe implements Connection, StreamOwner {
   readonly identity: Identity;
   readonly asked: number;
   slot = -1;
-  enteredMs = 0;
   /** Its readers: none, one, or several by channel. Most pipes have one, and a Map for it would cost more than the reader. */
   #readers: Reader | Map<string, Reader> | null = null;
   #id: string | null = null;

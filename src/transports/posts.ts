@@ -32,9 +32,9 @@ export async function publishEnvelopes(call: Call): Promise<void> {
   const envelopes = readEnvelopes(type, await exchange.body(hub.limits.bodyBytesMax), hub.limits);
   // The gate is asked for all of them first: while it thinks about one, a later one must not enter the log before it
   const askAll = () => Promise.allSettled(envelopes.map((envelope) => allow(call, envelope)));
-  let changes = hub.gate.changes;
+  let since = hub.gate.moment;
   let allowed = await askAll();
-  for (; hub.gate.isOvertaken(changes); allowed = await askAll()) changes = hub.gate.changes;
+  for (; hub.gate.isOvertaken(since); allowed = await askAll()) since = hub.gate.moment;
   hub.gate.checkIdentity(identity, asked);
   const results = await Promise.all(
     allowed.map(async (one) => {

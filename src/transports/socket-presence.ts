@@ -32,7 +32,7 @@ export class SocketPresence {
     }
     this.#asking++;
     // Revocation ends the socket, and what it asked before that is refused then
-    const caller = { hub, identity, asked: hub.gate.changes };
+    const caller = { hub, identity, asked: hub.gate.moment };
     try {
       const news = (gathering: Gathering, seconds: number): Promise<void> => this.#news(gathering, seconds);
       const { gathering, json } = await attend(caller, channel, data, news, (place) => this.#keep(place));

@@ -182,7 +182,7 @@ export class SocketPipe extends Pipe {
   /** Acts if that is allowed, at once where the gate says so at once; an answer from before a revocation or a review counts no more. */
   #permit(action: Action, channel: string, act: () => void): void | Promise<void> {
     const { gate } = this.hub;
-    const asked = gate.changes;
+    const asked = gate.moment;
     const allowed = gate.authorize(this.identity, action, channel);
     if (allowed === undefined) return act();
     return allowed.then(() => {
@@ -207,7 +207,7 @@ export class SocketPipe extends Pipe {
   async #subscribe({ channel, id, from }: SubscribeFrame): Promise<void> {
     checkChannelName(channel, this.hub.limits);
     const start: Start = parseFrom(from ?? "now");
-    const asked = this.hub.gate.changes;
+    const asked = this.hub.gate.moment;
     await this.hub.gate.authorize(this.identity, "subscribe", channel);
     if (this.ended) return;
     // Not before it is kept in this very turn: those that the URL names are on their way together

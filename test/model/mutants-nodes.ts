@@ -113,19 +113,33 @@ export const NODE_MUTANTS: readonly Mutant[] = [
     what: "A revocation that is heard late, or again, ends whoever was let in since.",
     edits: [
       { file: REVOCATIONS, find: "    if (this.#heard.has(print)) return true;\n", replace: "" },
-      { file: REVOCATIONS, find: "clock.elapsed() - Math.max(0, agoMs - SLACK_MS)", replace: "clock.elapsed() - 0 * (agoMs - SLACK_MS)" },
+      {
+        file: REVOCATIONS,
+        find: "connections.revoke(id, Math.max(0, agoMs - SLACK_MS));",
+        replace: "connections.revoke(id, 0 * (agoMs - SLACK_MS));",
+      },
     ],
   },
   {
     name: "revocation-late-has-no-age",
     what: "A revocation that is heard late ends whoever was let in since.",
     edits: [
-      { file: REVOCATIONS, find: "clock.elapsed() - Math.max(0, agoMs - SLACK_MS)", replace: "clock.elapsed() - 0 * (agoMs - SLACK_MS)" },
+      {
+        file: REVOCATIONS,
+        find: "connections.revoke(id, Math.max(0, agoMs - SLACK_MS));",
+        replace: "connections.revoke(id, 0 * (agoMs - SLACK_MS));",
+      },
     ],
   },
   {
-    name: "revocation-of-before-only",
-    what: "A pipe that was on its way in while a node heard of a revocation stays.",
-    edits: [{ file: REVOCATIONS, find: "Math.max(0, agoMs - SLACK_MS)", replace: "(agoMs + 0 * SLACK_MS)" }],
+    name: "revocation-spares-the-way",
+    what: "A revocation that is heard late ends who came in before it, and not who had only asked before it.",
+    edits: [
+      {
+        file: "src/core/connection.ts",
+        find: "    this.#size++;\n",
+        replace: "    this.#size++;\n    Object.assign(connection, { asked: this.#clock.elapsed() });\n",
+      },
+    ],
   },
 ];

@@ -300,7 +300,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: core("connection"),
-        find: "if (connection.identity.id === id && connection.enteredMs <= enteredMsMax) connection.end(",
+        find: "if (connection.identity.id === id && connection.asked < until) connection.end(",
         replace: "void (",
       },
     ],

@@ -99,7 +99,7 @@ export class Recalls {
 
   #look({ id, permittedMs }: Bar, node: ServerNode, hub: Hub): void {
     if (node.hub !== hub) return;
-    const isGone = (identity: { readonly id: string }, enteredMs: number): boolean => identity.id === id && enteredMs < permittedMs;
+    const isGone = (identity: { readonly id: string }, asked: number): boolean => identity.id === id && asked < permittedMs;
     this.#world.lookAt([node], isGone, "was revoked a second ago");
   }
 

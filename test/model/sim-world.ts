@@ -215,9 +215,9 @@ export class World {
   }
 
   /** One node is told, if any is up. */
-  revoke(identity: string): void {
+  revoke(identity: string, told?: ServerNode): void {
     const up = this.nodes.filter(({ isUp }) => isUp);
-    this.recalls.bar(identity, up.length > 1 ? this.#tellChance.one(up) : up[0]);
+    this.recalls.bar(identity, told ?? (up.length > 1 ? this.#tellChance.one(up) : up[0]));
   }
 
   // Who asks
@@ -319,12 +319,12 @@ export class World {
   }
 
   /** D8, looked at where it is decided: no pipe of such an identity is open. */
-  lookAt(nodes: readonly ServerNode[], isGone: (identity: Identity, enteredMs: number) => boolean, why: string): void {
+  lookAt(nodes: readonly ServerNode[], isGone: (identity: Identity, asked: number) => boolean, why: string): void {
     for (const node of nodes) {
       if (!node.isUp) continue;
       for (const connection of node.hub.connections) {
-        const { identity, transport, enteredMs } = connection;
-        if (isGone(identity, enteredMs) && !(connection as Pipe).ended)
+        const { identity, transport, asked } = connection;
+        if (isGone(identity, asked) && !(connection as Pipe).ended)
           this.fail(`a pipe (${transport}) of ${identity.id} is open, who ${why}`);
       }
     }
