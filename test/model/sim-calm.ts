@@ -28,7 +28,7 @@ export async function calmDown(world: World): Promise<void> {
   if (world.pending.size > 0) world.fail("a server that was to come back did not");
   store.platter.behave({});
   store.scripted?.behave({});
-  for (const node of nodes) Object.assign(node.log, { isForgetful: false, isCutOff: false });
+  for (const node of nodes) Object.assign(node.log, { isForgetful: false, isCutOff: false, hangsUntilMs: 0 });
   store.notices.weather = FAIR;
   for (const { access } of [...world.clients, ...world.pages])
     Object.assign(access, { isOffline: false, webSocket: "open", bytesPerMs: Number.POSITIVE_INFINITY });

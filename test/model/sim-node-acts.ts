@@ -27,6 +27,7 @@ const ACTS: readonly (readonly [weight: number, act: Act])[] = [
   [4, ask],
   [1, askAndKill],
   [1, letInAgain],
+  [1, revokeBehind],
 ];
 
 /** Acts of stories of several nodes. `chance` is their own, as with `rarely`. */
@@ -71,6 +72,24 @@ function askAndKill(world: World, chance: Chance): void {
     else killOne(world, node, chance.is(0.3), chance.between(5, 3_000));
   };
   world.time.after(chance.between(0, 60), end, world.owner);
+}
+
+/** Someone who is on his way in by a node that gets no answer from the store is revoked by another, of which that one does not hear at first. */
+function revokeBehind(world: World, chance: Chance): void {
+  const [node, other] = chance.is(0.5) ? world.nodes : world.nodes.toReversed();
+  if (!node?.isUp || !other?.isUp) return;
+  world.fault("the way to the store hangs");
+  node.log.hangsUntilMs = world.time.nowMs + chance.between(1_100, 3_500);
+  const identity = `late${world.clients.length}`;
+  const client = world.newClient(chance.one<Transport>(["sse", "long-poll"]), identity, chance);
+  Object.assign(client.access, { target: () => node, latencyMs: chance.between(0.2, 3) });
+  client.read(chance.one(world.traits.channels), "callback", "now");
+  const revoke = (): void => {
+    if (!other.isUp) return;
+    world.saw("revoked");
+    world.revoke(identity, other);
+  };
+  world.time.after(chance.between(10, 500), revoke, world.owner);
 }
 
 /** Someone is revoked, is permitted again soon after, and comes back, mostly just when it is told again that he was revoked. */

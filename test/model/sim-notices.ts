@@ -65,7 +65,7 @@ export class Notices {
   #carryTo(to: NodeLog, from: NodeLog, notice: Notice): void {
     const { time, chance, isUp } = this.#context;
     const { loses, doubles, lateMsMax } = /^(request|revocation) /.test(notice.body) ? this.weather : FAIR;
-    if (!isUp() || from.isCutOff || to.isCutOff || (to.isForgetful && chance.is(0.5)) || (loses > 0 && chance.is(loses))) {
+    if (!isUp() || from.isDeaf || to.isDeaf || (to.isForgetful && chance.is(0.5)) || (loses > 0 && chance.is(loses))) {
       this.troubledMs = Math.max(this.troubledMs, time.nowMs);
       return;
     }

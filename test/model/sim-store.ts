@@ -167,6 +167,8 @@ export class NodeLog implements Log {
   isForgetful = false;
   /** It cannot reach the store. */
   isCutOff = false;
+  /** Until then it gets no answer from the store, and hears nothing. */
+  hangsUntilMs = 0;
   readonly #options: NodeLogOptions;
   readonly #followers = new Followers(() => {});
   readonly #listeners = new Set<(notice: Notice) => void>();
@@ -177,6 +179,11 @@ export class NodeLog implements Log {
   constructor(options: NodeLogOptions) {
     this.#options = options;
     this.level = options.level;
+  }
+
+  /** Whether anything goes between it and the store. */
+  get isDeaf(): boolean {
+    return this.isCutOff || this.#options.time.nowMs < this.hangsUntilMs;
   }
 
   get retention(): Retention {
@@ -254,7 +261,8 @@ export class NodeLog implements Log {
 
   /** There and back. A node that has died meanwhile never hears the answer. */
   async #ask<Answer>(act: (engine: Log) => Promise<Answer>, lost: (wasAsked: boolean) => unknown): Promise<Answer> {
-    const { store, wayMs } = this.#options;
+    const { store, wayMs, time } = this.#options;
+    while (time.nowMs < this.hangsUntilMs) await new Promise<void>((resolve) => this.#go(resolve, this.hangsUntilMs - time.nowMs));
     if (wayMs > 0) await new Promise<void>((resolve) => this.#go(resolve));
     if (this.isCutOff) throw lost(false);
     try {
