@@ -151,6 +151,8 @@ async function lateOf(world: World, clients: readonly SimClient[]): Promise<stri
   for (const client of clients) {
     if (client.isDone || world.isRevoked(client)) continue;
     if (client.unanswered > 0) late.push(`${client.name} still waits for ${client.unanswered} answers (${client.client.state})`);
+    // Of who was revoked, and is permitted again, an earlier client may have been refused a channel
+    if (!world.recalls.isPermittedSince(client.identity, client.madeMs)) continue;
     for (const reader of client.readers) {
       if (reader.hasEnded) continue;
       const { head, first } = heads.get(reader.channel)!;

@@ -33,7 +33,7 @@ export class SimClient {
   /** Kept, since a client holds its channels weakly, and when they are collected is not ours to say. */
   readonly #channels = new Map<string, Channel>();
   readonly #world: World;
-  readonly #madeMs: number;
+  readonly madeMs: number;
   #seq = 0;
   #errors = 0;
   /** Publishes and requests that it still waits for. */
@@ -44,7 +44,7 @@ export class SimClient {
     const { name, transport, identity, access, chance } = options;
     const { time, network } = world;
     this.#world = world;
-    this.#madeMs = time.nowMs;
+    this.madeMs = time.nowMs;
     this.name = name;
     this.identity = identity;
     this.access = access;
@@ -191,7 +191,7 @@ export class SimClient {
   /** It was told not to come back, as is told to who was revoked alone. */
   #failed(): void {
     this.#endAll();
-    if (this.#world.recalls.isPermittedSince(this.identity, this.#madeMs))
+    if (this.#world.recalls.isPermittedSince(this.identity, this.madeMs))
       this.#world.fail(`${this.name} of ${this.identity} was told not to come back, and is permitted`);
   }
 

@@ -8,8 +8,8 @@ type Act = (world: World, chance: Chance) => unknown;
 
 /** How likely one of them is before each act of a story. */
 const OFTEN = 0.06;
-/** When a revocation is told again (src/core/revocations.ts), as far as somebody may be let in again until then. */
-const AGAIN_MS: readonly number[] = [4_000, 14_000, 44_000];
+/** When a revocation is told again (src/core/revocations.ts). */
+const AGAIN_MS: readonly number[] = [200, 1_000, 4_000, 14_000, 44_000];
 
 const WEATHERS: readonly (readonly [kind: string, weather: Partial<Weather>])[] = [
   ["lost notices", { loses: 0.3 }],
@@ -102,8 +102,8 @@ async function comeBack(world: World, chance: Chance, identity: string): Promise
   const beganMs = world.time.nowMs;
   world.saw("revoked");
   world.revoke(identity);
-  const backMs = chance.is(0.7) ? chance.one(AGAIN_MS) + chance.between(-6, 4) : chance.between(1_500, 20_000);
-  await world.sleep(chance.between(1_200, backMs - 100));
+  const backMs = chance.is(0.7) ? chance.one(AGAIN_MS) + chance.between(-6, 4) : chance.between(100, 20_000);
+  await world.sleep(chance.between(20, backMs - 10));
   world.recalls.permit(identity);
   await world.sleep(beganMs + backMs - world.time.nowMs);
   if (world.isRevoked({ identity })) return;

@@ -66,6 +66,8 @@ export class ServerNode implements Target {
       warn,
     });
     if (answer !== null) this.hub.requests.handle("chat/:room", "echo", answer(this));
+    // Who answers something else is asked too
+    else this.hub.requests.handle("chat/:room", "pause", () => warn("a handler was run for what it does not answer"));
     if (hasPeers) void this.hub.open();
     this.#endpoint = new Endpoint(this.hub, { origins: [], loopbackOnly: false });
     this.isUp = true;

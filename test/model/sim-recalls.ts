@@ -18,8 +18,20 @@ interface Bar {
   readonly fromMs: number;
   permittedMs: number;
   tellings: number;
+  /** By what node and number it is told. */
+  told: string | null;
   /** Nodes that had the person's pipes, perhaps, and have not heard of it. */
   readonly deaf: Set<Hub>;
+  /** When the last of those had. */
+  knownMs: number;
+}
+
+/** What a node tells. */
+interface Told {
+  readonly id: string;
+  readonly node: string;
+  readonly number: number;
+  readonly agoMs: number;
 }
 
 /** What is promised of revocations (D8, PROTOCOL.md §9), where one node of several is told. */
@@ -41,7 +53,15 @@ export class Recalls {
   bar(id: string, node: ServerNode | undefined): void {
     const { time, nodes } = this.#world;
     const hubs = nodes.filter(({ isUp }) => isUp).map(({ hub }) => hub);
-    const bar: Bar = { id, fromMs: time.nowMs, permittedMs: Number.POSITIVE_INFINITY, tellings: 0, deaf: new Set(hubs) };
+    const bar: Bar = {
+      id,
+      fromMs: time.nowMs,
+      permittedMs: Number.POSITIVE_INFINITY,
+      tellings: 0,
+      told: null,
+      deaf: new Set(hubs),
+      knownMs: Number.POSITIVE_INFINITY,
+    };
     this.#bars.push(bar);
     if (node === undefined) return;
     const { hub } = node;
@@ -65,10 +85,17 @@ export class Recalls {
     for (const bar of this.#bars) if (bar.id === id && bar.permittedMs > nowMs) bar.permittedMs = nowMs;
   }
 
-  /** Whoever comes then is let in, and stays: on another node who came just behind a revocation goes with those before it, and the later its notice is. */
+  /**
+   * Whoever comes then is let in, and stays. On another node who came just behind a revocation goes with those before it: until that node hears of it, and if
+   * that is late for a second, and the later its notice is.
+   */
   isPermittedSince(id: string, sinceMs: number): boolean {
-    const { latestMs } = this.#world.store.notices;
-    return this.#bars.every((bar) => bar.id !== id || sinceMs >= Math.max(bar.permittedMs, bar.fromMs + SECOND_MS + latestMs));
+    const { store } = this.#world;
+    return this.#bars.every(({ id: own, permittedMs, fromMs, knownMs }) => {
+      const untilMs = fromMs + SECOND_MS + store.notices.latestMs;
+      const heardMs = this.#world.isSameSince(fromMs) ? knownMs : Number.POSITIVE_INFINITY;
+      return own !== id || sinceMs >= Math.max(permittedMs, Math.min(untilMs, heardMs));
+    });
   }
 
   /** No node that had pipes of a person then has yet to hear of a revocation. */
@@ -78,11 +105,14 @@ export class Recalls {
 
   said(notice: Notice): void {
     if (!notice.body.startsWith("revocation ")) return;
-    const { id, agoMs } = JSON.parse(notice.body.slice(11)) as { readonly id: string; readonly agoMs: number };
+    const { id, node, number, agoMs } = JSON.parse(notice.body.slice(11)) as Told;
     const fromMs = this.#world.time.nowMs - agoMs;
-    const bar = this.#bars.find((one) => one.id === id && Math.abs(one.fromMs - fromMs) < 1);
+    const told = `${node} ${number}`;
+    const its = this.#bars.filter((one) => one.id === id && Math.abs(one.fromMs - fromMs) < 1);
+    const bar = its.find((one) => one.told === told) ?? its.find((one) => one.told === null);
     if (bar === undefined) this.#world.fail(`it is told that ${id} was revoked ${agoMs} ms ago, and that was not so`);
     else {
+      bar.told = told;
       bar.tellings++;
       this.#told.set(notice, bar);
     }
@@ -94,6 +124,7 @@ export class Recalls {
     if (bar === undefined || node === undefined) return;
     const { hub } = node;
     if (bar.deaf.delete(hub)) this.#world.saw("a revocation by way of another node");
+    if (bar.deaf.size === 0) bar.knownMs = Math.min(bar.knownMs, this.#world.time.nowMs);
     this.#later(SECOND_MS, () => this.#look(bar, node, hub));
   }
 

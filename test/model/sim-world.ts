@@ -229,7 +229,12 @@ export class World {
 
   /** All nodes are up, and nothing has been in the way of what they say to each other since. */
   isQuietSince(ms: number): boolean {
-    return this.nodes.every(({ isUp }) => isUp) && this.#changedMs < ms && this.store.notices.troubledMs < ms;
+    return this.isSameSince(ms) && this.store.notices.troubledMs < ms;
+  }
+
+  /** No node is down, and none has come since. */
+  isSameSince(ms: number): boolean {
+    return this.nodes.every(({ isUp }) => isUp) && this.#changedMs < ms;
   }
 
   /** Of any of the nodes that are up. */
