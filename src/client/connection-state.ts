@@ -70,7 +70,7 @@ export function step(machine: Machine, event: Happening, rules: Rules, fraction:
   const stop = (to: ConnectionState, error?: ThroughlineError): Machine => ({ ...START, state: to, made: machine.made, error });
   const isNext = (event as Cut).pipe === next;
   if (state === "closed") return machine;
-  if (event.type === "close") return stop("closed", new ThroughlineError("closed", "Client closed."));
+  if (event.type === "close") return stop("closed", new ThroughlineError("closed", "Closed."));
   if (state === "idle") return event.type === "want" ? open("connecting") : machine;
   if (state === "failed") return event.type === "replace" ? open("connecting") : machine;
   switch (event.type) {

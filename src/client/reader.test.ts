@@ -54,6 +54,13 @@ test("[D2] what a pipe brings behind a hole does not stand for what is in it", (
   expect([reader.mode, taken]).toEqual(["joined", [4, 5, 6, 7]]);
 });
 
+test("[D3] one on the line, and ahead of its pipe, doubts what that brings behind a hole: nobody knows what it follows", () => {
+  const { reader, taken } = reading();
+  reader.mode = "joined";
+  expect([reader.offer(message(4), at(1)), reader.offer(message(4), at(3))]).toEqual([null, true]);
+  expect(taken).toEqual([4]);
+});
+
 test("[D2] [D10] what is kept does not follow another message than the one this reader has in its place", () => {
   const { reader, taken } = reading();
   for (const offset of [4, 5, 6]) reader.offer(message(offset), at(offset - 1));

@@ -64,17 +64,19 @@ export function createReader(from: string, sink: Sink, keptMax: number): Reader 
     offer(message, before) {
       const { position, offset } = message;
       const last = kept.at(-1)?.position;
+      const hole = offset > offsetOf(before) + 1;
       // Two pipes bring it twice, and a line that began again goes on elsewhere: in what is kept each followed the one before
       if (reader.mode === "reading" && offset > offsetOf(last ?? "")) {
         if (last?.slice(20) !== before.slice(20)) kept = [{ position: before } as Message];
         // Behind a hole of its pipe it follows nothing: it is a place, like the first of all
-        if (offset > offsetOf(before) + 1) kept = [];
+        if (hole) kept = [];
         if (kept.push(message) > keptMax) kept.shift();
       }
       if (reader.mode !== "joined") return false;
       const own = reader.position as string;
       const ahead = offset - offsetOf(own);
-      if (ahead === 1 && epochOf(position) >= epochOf(own)) {
+      // Behind a hole of its pipe it may follow another than the one that this reader, further on, has in that place
+      if (!hole && ahead === 1 && epochOf(position) >= epochOf(own)) {
         reader.take(message);
         return true;
       }

@@ -7,7 +7,7 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
   {
     name: "receiver-takes-holes",
     what: "The client hands out a message that is further on than the next.",
-    edits: [{ file: client("reader"), find: "if (ahead === 1 && epochOf", replace: "if (ahead >= 1 && epochOf" }],
+    edits: [{ file: client("reader"), find: "if (!hole && ahead === 1 && epochOf", replace: "if (ahead >= 1 && epochOf" }],
   },
   {
     name: "receiver-takes-duplicates",
@@ -18,7 +18,7 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
         find: 'if (reader.mode === "ended" || message.position <= (reader.position ?? "")) return;',
         replace: 'if (reader.mode === "ended") return;',
       },
-      { file: client("reader"), find: "if (ahead === 1 && epochOf", replace: "if (ahead <= 1 && epochOf" },
+      { file: client("reader"), find: "if (!hole && ahead === 1 && epochOf", replace: "if (ahead <= 1 && epochOf" },
     ],
   },
   {
