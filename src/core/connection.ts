@@ -100,10 +100,11 @@ export class Connections {
     return true;
   }
 
-  /** Ends every pipe of an identity that began to ask before now, or before so long ago, also those that are on their way. */
-  revoke(id: string, agoMs = 0): void {
+  /** Ends every pipe of an identity that began to ask before now, or before so long ago, also those that are on their way. Tells that moment. */
+  revoke(id: string, agoMs = 0): number {
     const until = this.#gate.revoke(id, agoMs);
     for (const connection of this) if (connection.identity.id === id && connection.asked < until) connection.end(revoked());
+    return until;
   }
 
   /**

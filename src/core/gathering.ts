@@ -26,6 +26,8 @@ export interface GatheringContext {
 /** Who watches: told that there is news, and asks the roster what. */
 export interface Watcher {
   readonly identity: Identity;
+  /** The moment, as the gate has it, when it began to ask who it is. */
+  readonly asked: number;
   news(): void;
   /** May no longer watch. */
   dismiss(error: ThroughlineError): void;

@@ -101,6 +101,19 @@ describe("A revocation", () => {
     expect(pipe(b, ADA, asked).state).toBe("open");
   });
 
+  test("that is heard late ends the members of before it, and none who was permitted again and has come since", async () => {
+    const { start, bus, clock } = await stage();
+    const [a, b] = [await start(), await start()];
+    for (const client of ["x", "y"]) await b.enter(client, "1", undefined, ADA);
+    bus.isAway = true;
+    a.hub.revocations.revoke("ada");
+    await clock.advanceAsync(3_000);
+    await b.enter("x", "2", undefined, ADA);
+    bus.isAway = false;
+    await clock.advanceAsync(2_000);
+    expect(await b.who()).toEqual(["x 2"]);
+  });
+
   test("is not repeated upon a member who has come back", async () => {
     const { start, clock } = await stage();
     const [a, b] = [await start(), await start()];

@@ -94,8 +94,7 @@ export class Revocations {
 
   #revoke(id: string, agoMs: number): void {
     const { connections, presence } = this.#context;
-    connections.revoke(id, Math.max(0, agoMs - SLACK_MS));
-    presence.revoke(id);
+    presence.revoke(id, connections.revoke(id, Math.max(0, agoMs - SLACK_MS)));
   }
 
   async #review(id: string | undefined): Promise<void> {

@@ -124,7 +124,7 @@ function waitOf({ hub, identity, asked, exchange }: Call): Wait {
   return async (gathering, seconds) => {
     hub.connections.admit();
     const bell = new Bell(hub.random.letters(12), identity, asked);
-    const watcher: Watcher = { identity, news: bell.ring, dismiss: (error) => bell.end(error) };
+    const watcher: Watcher = { identity, asked, news: bell.ring, dismiss: (error) => bell.end(error) };
     gathering.watch(watcher);
     hub.enter(bell);
     exchange.onGone(bell.ring);

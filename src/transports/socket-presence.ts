@@ -98,7 +98,12 @@ export class SocketPresence {
       };
       const over = (): void => end(resolve);
       const { news, undo } = begin(over);
-      const watcher: Watcher = { identity: this.#pipe.identity, news, dismiss: (error) => end(() => reject(error)) };
+      const watcher: Watcher = {
+        identity: this.#pipe.identity,
+        asked: this.#pipe.asked,
+        news,
+        dismiss: (error) => end(() => reject(error)),
+      };
       this.#waits.add(over);
       gathering.watch(watcher);
       if (this.#isOver) over();

@@ -115,8 +115,8 @@ export const NODE_MUTANTS: readonly Mutant[] = [
       { file: REVOCATIONS, find: "    if (this.#heard.has(print)) return true;\n", replace: "" },
       {
         file: REVOCATIONS,
-        find: "connections.revoke(id, Math.max(0, agoMs - SLACK_MS));",
-        replace: "connections.revoke(id, 0 * (agoMs - SLACK_MS));",
+        find: "connections.revoke(id, Math.max(0, agoMs - SLACK_MS))",
+        replace: "connections.revoke(id, 0 * (agoMs - SLACK_MS))",
       },
     ],
   },
@@ -126,8 +126,8 @@ export const NODE_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: REVOCATIONS,
-        find: "connections.revoke(id, Math.max(0, agoMs - SLACK_MS));",
-        replace: "connections.revoke(id, 0 * (agoMs - SLACK_MS));",
+        find: "connections.revoke(id, Math.max(0, agoMs - SLACK_MS))",
+        replace: "connections.revoke(id, 0 * (agoMs - SLACK_MS))",
       },
     ],
   },
