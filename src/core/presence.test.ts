@@ -158,7 +158,7 @@ describe("Members of several nodes", () => {
     const { clock, node } = world();
     const a = node();
     await a.hub.open();
-    for (let n = 0; n < 1_000; n++) a.hub.presence.enter(ADA, LOBBY, { client: `c${n}`, data: "1" });
+    for (let n = 0; n < 1_000; n++) a.hub.presence.enter(ADA, a.hub.gate.moment, LOBBY, { client: `c${n}`, data: "1" });
     await clock.advanceAsync(100);
     const b = node();
     await b.who();
@@ -266,7 +266,7 @@ describe("Members of several nodes", () => {
     const { bus, clock, node } = world();
     const [a, b] = [node(), node()];
     for (const one of [a, b]) await one.hub.open();
-    for (let n = 0; n < 10_000; n++) a.hub.presence.enter(ADA, LOBBY, { client: `c${n}`, data: "1", turn: 1 });
+    for (let n = 0; n < 10_000; n++) a.hub.presence.enter(ADA, a.hub.gate.moment, LOBBY, { client: `c${n}`, data: "1", turn: 1 });
     b.hub.presence.gathering(LOBBY);
     await clock.advanceAsync(2_000);
     expect(await b.who()).toHaveLength(10_000);

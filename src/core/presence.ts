@@ -36,8 +36,8 @@ export interface Place {
   readonly channel: string;
   identity: Identity;
   turn: number;
-  /** The moment, as the gate has it, when it said last that it is there. */
-  said: number;
+  /** The moment, as the gate has it, when it was asked who this is. */
+  asked: number;
   heardMs: number;
   /** It said that it leaves. Remembered for a lease, since what it said before may come behind it. */
   hasLeft: boolean;
@@ -96,17 +96,17 @@ export class Presence {
     return gathering;
   }
 
-  /** It lives, and is on the channel. Whoever calls this has asked the gate, and opened the engine. */
-  enter(identity: Identity, channel: string, { client, data, turn }: Entrance): { place: Place; isLate: boolean } {
+  /** It lives, and is on the channel. Whoever calls this has asked the gate, at this moment, and opened the engine. */
+  enter(identity: Identity, asked: number, channel: string, { client, data, turn }: Entrance): { place: Place; isLate: boolean } {
     const gathering = this.gathering(channel);
     const key = keyOf({ user: identity.id, client });
     const known = this.#places.get(placeOf(channel, key));
     const shown = gathering.roster.get(key);
     if (known === undefined || known.hasLeft) this.#admit(gathering, shown !== undefined, known !== undefined);
     const said = this.#after(known, shown, data, turn);
-    const place: Place = known ?? { key, channel, identity, turn: said.turn, said: 0, heardMs: 0, hasLeft: false };
+    const place: Place = known ?? { key, channel, identity, turn: said.turn, asked, heardMs: 0, hasLeft: false };
     place.identity = identity;
-    place.said = this.#context.gate.moment;
+    place.asked = asked;
     this.#renew(place);
     // What it said before it left, or before it said something else, came late
     const isLate = turn !== undefined && (turn < said.turn || (place.hasLeft && turn <= place.turn));
@@ -124,7 +124,7 @@ export class Presence {
     const known = this.#places.get(placeOf(channel, key));
     const last = Math.max(known?.turn ?? 0, gathering.roster.get(key)?.turn ?? 0);
     if (turn !== undefined && turn < last) return last;
-    const place: Place = known ?? { key, channel, identity, turn: last, said: 0, heardMs: 0, hasLeft: true };
+    const place: Place = known ?? { key, channel, identity, turn: last, asked: 0, heardMs: 0, hasLeft: true };
     place.turn = turn ?? last;
     if (known !== undefined || this.#places.size < this.#context.limits.presencePlacesMax) this.#renew(place);
     this.#out(place, gathering);
@@ -154,7 +154,7 @@ export class Presence {
 
   /** An identity that was revoked, as far as it asked before a moment of the gate, is nowhere any more. */
   revoke(id: string, until: number): void {
-    for (const place of [...this.#places.values()]) if (place.identity.id === id && place.said < until) this.#end(place);
+    for (const place of [...this.#places.values()]) if (place.identity.id === id && place.asked < until) this.#end(place);
     for (const gathering of this.#gatherings.values()) {
       for (const watcher of [...gathering.watchers]) if (watcher.identity.id === id && watcher.asked < until) watcher.dismiss(revoked());
     }

@@ -71,7 +71,7 @@ export async function attend(
     let late: number | null;
     if (leave) late = hub.presence.leave(identity, channel, entrance);
     else {
-      const { place, isLate } = hub.presence.enter(identity, channel, entrance);
+      const { place, isLate } = hub.presence.enter(identity, asked, channel, entrance);
       onPlace(place);
       late = isLate ? place.turn : null;
     }

@@ -62,8 +62,9 @@ export class SocketPresence {
     this.#places.clear();
   }
 
-  /** Anyone may say that he is many. The others say again that they are there, as members do that came in by another way. */
+  /** Who this is was asked when the socket was opened. Anyone may say that he is many. The others say again that they are there, as members do that came in by another way. */
   #keep(place: Place): void {
+    place.asked = this.#pipe.asked;
     this.#places.delete(place);
     this.#places.add(place);
     if (this.#places.size <= this.#pipe.hub.limits.connectionChannelsMax) return;

@@ -114,7 +114,8 @@ export function world(limits: Partial<Limits> = {}) {
       hub,
       log,
       told: () => told.splice(0),
-      enter: (client, data, turn, identity = ADA) => act(hub, () => hub.presence.enter(identity, LOBBY, { client, data, turn })),
+      enter: (client, data, turn, identity = ADA) =>
+        act(hub, () => hub.presence.enter(identity, hub.gate.moment, LOBBY, { client, data, turn })),
       leave: (client, turn) => act(hub, () => hub.presence.leave(ADA, LOBBY, { client, turn })),
       async who() {
         const gathering = await act(hub, () => hub.presence.gathering(LOBBY));
