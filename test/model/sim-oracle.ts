@@ -15,12 +15,24 @@ export interface Witness {
 export class Oracle {
   readonly logs = new Map<string, string[]>();
   readonly #hashes = new Map<string, string>();
+  /** Which of all that was told stood at a position first. */
+  readonly #turns = new Map<string, number>();
   /** What ever stood right before what, in some log. */
   readonly #pairs = new Set<string>();
   readonly #witness: Witness | null;
 
   constructor(witness: Witness | null) {
     this.#witness = witness;
+  }
+
+  /** So much has been told so far. */
+  get turn(): number {
+    return this.#turns.size;
+  }
+
+  /** Whether a message was told of before then. */
+  isOlder(channel: string, position: string, turn: number): boolean {
+    return (this.#turns.get(`${channel} ${position}`) ?? turn) < turn;
   }
 
   /** Returns the hashes of what is new. */
@@ -33,7 +45,7 @@ export class Oracle {
     return told.entries.map((entry) => {
       const position = formatPosition({ epoch: told.epoch, offset: entry.offset, tag: entry.tag });
       const hash = hashOfEntry(entry);
-      this.#hashes.set(`${channel} ${position}`, hash);
+      this.#keep(`${channel} ${position}`, hash);
       if (log.length > 0) this.#pairs.add(pairOf(channel, log.at(-1)!, position));
       log.push(position);
       return hash;
@@ -43,13 +55,18 @@ export class Oracle {
   /** The present log is another than what was told: shorter, older, gone, or with what was on its way when its process died. */
   becomes(channel: string, log: readonly { readonly position: string; readonly hash: string }[]): void {
     for (const [index, { position, hash }] of log.entries()) {
-      this.#hashes.set(`${channel} ${position}`, hash);
+      this.#keep(`${channel} ${position}`, hash);
       if (index > 0) this.#pairs.add(pairOf(channel, log[index - 1]!.position, position));
     }
     this.logs.set(
       channel,
       log.map(({ position }) => position),
     );
+  }
+
+  #keep(place: string, hash: string): void {
+    this.#hashes.set(place, hash);
+    if (!this.#turns.has(place)) this.#turns.set(place, this.#turns.size);
   }
 
   /** Whether a log had the one right before the other, once. Of a log that is rewritten while it is told of, only a witness knows. */

@@ -37,6 +37,7 @@ export class Reader {
   readonly #world: World;
   readonly #isFirst: boolean;
   readonly #askedAt: number;
+  readonly #askedTurn: number;
   /** Told, but not yet reached by what it takes, or perhaps another's. */
   #gaps: Told[] = [];
   #go: (() => void) | null = null;
@@ -50,6 +51,7 @@ export class Reader {
     this.client = client;
     this.#isFirst = isFirst;
     this.#askedAt = world.time.nowMs;
+    this.#askedTurn = world.oracle.turn;
     if (typeof from === "object" && "after" in from) this.#begin(from.after);
   }
 
@@ -67,7 +69,8 @@ export class Reader {
     if (this.position === null) {
       // One that is pulled may have begun, been told a gap, and take only now what follows it
       const gap = this.#gaps.findLast(
-        ({ since, resumeFrom }) => offsetOf(resumeFrom) === offset - 1 && (since === null || since < position),
+        ({ since, resumeFrom }) =>
+          offsetOf(resumeFrom) === offset - 1 && (since === null || since < position || this.#beganBehind(position)),
       );
       if (gap === undefined) this.#begin(before(position, offset));
       else this.#skip(gap);
@@ -157,6 +160,11 @@ export class Reader {
     this.isHolding = false;
     this.#go?.();
     this.#go = null;
+  }
+
+  /** Asked for at the end of a log that had this message already, it comes to it by a gap only, as when a copy takes the place of a log that was removed. */
+  #beganBehind(position: string): boolean {
+    return mayBeginAtEnd(this.from) && this.#world.oracle.isOlder(this.channel, position, this.#askedTurn);
   }
 
   /** The gaps between where it stands and the next offset. Of several told for one place, the one that leads to that offset is its own. */
