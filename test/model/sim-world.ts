@@ -17,7 +17,7 @@ import { hashOfData, hashOfEntry, Oracle } from "./sim-oracle.ts";
 import { Page, type PageOptions } from "./sim-page.ts";
 import { Recalls } from "./sim-recalls.ts";
 import { Store } from "./sim-store.ts";
-import { newOwner, newWall, Time, type Wall } from "./sim-time.ts";
+import { newOwner, newWall, type Owner, Time, type Wall } from "./sim-time.ts";
 import { answerersOf, CHANNELS, type Traits, traitsOf } from "./sim-traits.ts";
 
 /** What reaches live connections within a second (D8). */
@@ -59,6 +59,7 @@ export class World {
   readonly #tellChance: Chance;
   /** When a node went or came last. */
   #changedMs = 0;
+  readonly #running = new Map<Owner, number>();
   #made = 0;
   #people = 0;
   #elsewhere = 0;
@@ -363,9 +364,17 @@ export class World {
     const question = data as Question;
     this.requests.runs(question);
     const ms = question.ms ?? this.chance.between(0, 40);
-    await new Promise<void>((resolve) => this.time.after(ms, resolve, node.owner));
+    const { owner } = node;
+    this.#running.set(owner, this.runningOn(node) + 1);
+    await new Promise<void>((resolve) => this.time.after(ms, resolve, owner));
+    this.#running.set(owner, (this.#running.get(owner) as number) - 1);
     if (question.fails) throw new ThroughlineError("request_failed", "As it was asked to.");
     return { data, channel, by: identity.id };
+  }
+
+  /** Handlers that have not answered yet, in its present life. */
+  runningOn({ owner }: ServerNode): number {
+    return this.#running.get(owner) ?? 0;
   }
 
   #mayDo(node: ServerNode, { id }: Identity): boolean | Promise<boolean> {
