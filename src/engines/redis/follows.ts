@@ -26,6 +26,8 @@ export class Follows extends BrokerFollows<Followed> {
   readonly #subscriber: Line;
   readonly #agreement: Agreement;
   readonly #subscribing = new Set<Followed>();
+  /** What is told to other nodes just now. */
+  readonly #telling = new Set<Promise<void>>();
   #isBegun = false;
 
   constructor({ places, reader, subscriber, agreement, ...context }: FollowsContext) {
@@ -83,9 +85,20 @@ export class Follows extends BrokerFollows<Followed> {
   notify(line: Line, publish: string, { channel, body }: Notice): void {
     if (!line.isUp || line.waiting >= NOTICES_PENDING_MAX) return;
     const { wake } = this.#places.of(channel);
-    line.send(wake, [publish, wake, `s ${this.numbered(body)}`]).catch(() => {
+    const telling: Promise<void> = line
+      .send(wake, [publish, wake, `s ${this.numbered(body)}`])
       // A signal may be dropped
-    });
+      .then(
+        () => {},
+        () => {},
+      )
+      .finally(() => this.#telling.delete(telling));
+    this.#telling.add(telling);
+  }
+
+  /** Resolves once Redis has what was told so far, or it is lost. */
+  async told(): Promise<void> {
+    await Promise.all(this.#telling);
   }
 
   protected isHearing(): boolean {

@@ -176,7 +176,8 @@ class RedisEngine implements Log {
     const late = new Promise<void>((resolve) => {
       cancel = opened.context.clock.after(CLOSE_MS_MAX, resolve);
     });
-    await Promise.race([opened.writer.idle(), late]);
+    // What a node says last is that it stops
+    await Promise.race([Promise.all([opened.writer.idle(), opened.follows.told()]), late]);
     cancel();
     opened.follows.close();
     for (const line of opened.lines) line.close();
