@@ -57,6 +57,8 @@ test(`[D4] [D5] the process that writes, killed ${META_KILLS} times while it put
   }
   await ground.stop("SIGKILL");
   await serve(ground);
+  // The death of an owner cuts no reader: this is when the naive ones lose something
+  await ground.progress(60);
   await ground.calm();
   judge(ground, {
     row: "P8",
