@@ -131,6 +131,22 @@ describe.each([broker(REDIS), broker(IOREDIS), broker(NATS), broker(CLUSTER), WO
     expect([done.size, Math.max(...done.values())]).toEqual([300, 1]);
   });
 
+  test("end in request_timeout where the node that answers is gone without a word", async () => {
+    const engines: Log[] = [];
+    const engine = (node: number): Log => (engines[node] = ground.engine(node));
+    await using pair = await Pair.on({ ...ground, engine }, { limits: { requestSecondsMax: 1 } });
+    const [first, second] = pair.nodes;
+    let begun = 0;
+    second!.tl.handle("jobs/:id", "stop", () => ++begun && new Promise(() => {}));
+    const lost = first!.tl.channel(JOB).request("stop");
+    lost.catch(() => undefined);
+    await until("it is being done", () => begun === 1);
+    // As one that was killed
+    engines[1]!.notify = () => {};
+    await second!.stop();
+    await expect(lost).rejects.toMatchObject({ code: "request_timeout" });
+  });
+
   test("end in restart where the node that answers stops, and then go to another that has the handler", async () => {
     await using pair = await Pair.on(ground);
     const [first, second] = pair.nodes;

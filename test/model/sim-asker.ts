@@ -1,8 +1,8 @@
 import type { ThroughlineError } from "../../src/protocol/error.ts";
-import type { Question } from "./sim-asked.ts";
 import type { Chance } from "./sim-chance.ts";
 import type { Access } from "./sim-network.ts";
 import type { ServerNode } from "./sim-node.ts";
+import type { Question } from "./sim-requests.ts";
 import type { World } from "./sim-world.ts";
 
 /** Someone who asks by a bare POST and waits, however long it takes: no client stands between what the server does and what is seen of it. */
