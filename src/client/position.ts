@@ -7,8 +7,9 @@ export function epochOf(position: string): string {
   return position.slice(0, 20);
 }
 
+/** Throws for what is no text: a list has `slice` too, and is another each time that it comes. */
 export function offsetOf(position: string): number {
-  return Number(position.slice(21, 37));
+  return +position.substring(21, 37);
 }
 
 /** Of a message's `id`, which is its offset, not filled up, and its tag. */
