@@ -86,7 +86,7 @@ export class ModelLine {
         this.#loseTail(n % 3, true);
         break;
       case "rewrite tail":
-        this.#fault("rewrite tail", ["truncated", "epoch"], ["disk"]);
+        this.#fault("rewrite tail", ["truncated", "epoch"], ["disk"], true);
         this.#loseTail(n % 3, false);
         break;
       case "remove":
@@ -204,8 +204,8 @@ export class ModelLine {
     while (this.#waiting.length > 0 && lost.length > 0) this.#store();
   }
 
-  #fault(kind: string, may: FaultEvent["may"] & object, loses: readonly string[] = []): void {
-    this.events.push({ t: this.#t, type: "fault", kind, phase: "start", channel: CHANNEL, may, loses });
+  #fault(kind: string, may: FaultEvent["may"] & object, loses: readonly string[] = [], rewrites = false): void {
+    this.events.push({ t: this.#t, type: "fault", kind, phase: "start", channel: CHANNEL, may, loses, rewrites });
   }
 
   #head(): Position {

@@ -2,10 +2,13 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { check } from "./checker.ts";
 import { DAMAGES } from "./damages.ts";
-import { ACTS, ModelLine } from "./model-line.ts";
+import { ACTS, type Act, ModelLine } from "./model-line.ts";
 
 const RUNS = 2_000;
 const acts = fc.array(fc.record({ act: fc.constantFrom(...ACTS), n: fc.nat(11) }), { maxLength: 60, size: "max" });
+/** A tail is rewritten and lost before anyone is given what it came to: that two have stood in one place is not to be seen in the messages. */
+const UNSEEN_REWRITE =
+  "ask 0, ask 0, begin 1, begin 1, forget 7, begin 3, store 0, forget 1, read 3, read 4, forget 1, rewrite tail 8, forget 0, forget 0, lose tail 4, remove 0";
 
 test("the histories of a line that is as it should be are found innocent", () => {
   const seen = { delivered: 0, gaps: 0, lost: 0 };
@@ -17,7 +20,7 @@ test("the histories of a line that is as it should be are found innocent", () =>
       seen.lost += counts.lost;
       expect(violations).toEqual([]);
     }),
-    { numRuns: RUNS },
+    { numRuns: RUNS, examples: [[acted(UNSEEN_REWRITE)]] },
   );
   expect(seen.delivered).toBeGreaterThan(RUNS * 5);
   expect(seen.gaps).toBeGreaterThan(RUNS);
@@ -38,4 +41,9 @@ for (const [what, damage] of Object.entries(DAMAGES)) {
     );
     expect(done).toBeGreaterThan(RUNS / 20);
   });
+}
+
+/** Acts as they are written down: the word, and the number behind it. */
+function acted(story: string): Act[] {
+  return story.split(", ").map((told) => ({ act: told.replace(/ \d+$/, "") as Act["act"], n: Number(/\d+$/.exec(told)) }));
 }
