@@ -7,8 +7,9 @@ const PROGRAMS = inFolders("browser", "server");
 
 export default defineConfig({
   test: {
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
+    // More than what a test waits for a fact (test/support/until.ts), so that it says which one
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     projects: [
       {
         extends: true,

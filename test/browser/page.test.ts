@@ -3,9 +3,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { freshDirectory, type Program, runProgram, startDevProgram } from "../server/program.ts";
 import { freePort } from "../support/free-port.ts";
 import { need } from "../support/need.ts";
+import { PATIENCE_MS } from "../support/until.ts";
 
 const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-const FACT_MS = 20_000;
 
 let browser: Browser;
 let context: BrowserContext;
@@ -45,7 +45,7 @@ async function openSite(options: Parameters<Browser["newContext"]>[0] = {}): Pro
     faults,
     async tab(hash = "") {
       const page = await context.newPage();
-      page.setDefaultTimeout(FACT_MS);
+      page.setDefaultTimeout(PATIENCE_MS);
       await page.goto(`${url}/${hash}`);
       await live(page);
       return page;
@@ -74,7 +74,7 @@ async function numbers(page: Page, id: "a" | "b"): Promise<Numbers> {
 async function expectReceived(page: Page, atLeast: number): Promise<void> {
   for (const id of ["a", "b"] as const) {
     await expect
-      .poll(async () => (await numbers(page, id)).received, { timeout: FACT_MS, message: `pane ${id}` })
+      .poll(async () => (await numbers(page, id)).received, { timeout: PATIENCE_MS, message: `pane ${id}` })
       .toBeGreaterThanOrEqual(atLeast);
     expect((await numbers(page, id)).faults, `missing, twice, out of order in pane ${id}`).toBe("0/0/0");
   }

@@ -5,7 +5,7 @@ import { memory } from "../../src/index.ts";
 import { demand } from "../support/http.ts";
 import { need } from "../support/need.ts";
 import { startServer, type TestServer } from "../support/start-server.ts";
-import { until } from "../support/until.ts";
+import { PATIENCE_MS, until } from "../support/until.ts";
 
 const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
@@ -73,7 +73,7 @@ async function openApp(): Promise<void> {
   await page.goto(`${server.url}/app`);
 }
 
-const shows = (text: string) => page.locator("main", { hasText: new RegExp(`^${text}$`) }).waitFor({ timeout: 15_000 });
+const shows = (text: string) => page.locator("main", { hasText: new RegExp(`^${text}$`) }).waitFor({ timeout: PATIENCE_MS });
 
 describe("React", () => {
   test("[D2] a component shows each message once, the latest that it keeps, in StrictMode too", async () => {
@@ -100,7 +100,7 @@ describe("React", () => {
     await server.tl.channel("chat/lobby").publish("one");
     await shows("one");
     await server.restart();
-    await page.locator('main[data-gap="epoch"]').waitFor({ state: "attached", timeout: 15_000 });
+    await page.locator('main[data-gap="epoch"]').waitFor({ state: "attached", timeout: PATIENCE_MS });
   });
 
   test("a component publishes, and reads nothing any more once it is gone", async () => {
@@ -118,9 +118,9 @@ describe("React", () => {
     const names = async () => (await lobby.presence<{ name: string }>()).map(({ data }) => data.name).sort();
     await page.evaluate('call("ada")');
     await demand(`${server.url}/presence/chat/lobby`, { method: "POST", body: { client: "eve", data: { name: "eve" } } });
-    await page.locator("aside", { hasText: /^ada eve$/ }).waitFor({ timeout: 15_000 });
+    await page.locator("aside", { hasText: /^ada eve$/ }).waitFor({ timeout: PATIENCE_MS });
     await page.evaluate('call("bea")');
-    await page.locator("aside", { hasText: /^bea eve$/ }).waitFor({ timeout: 15_000 });
+    await page.locator("aside", { hasText: /^bea eve$/ }).waitFor({ timeout: PATIENCE_MS });
     await page.evaluate("call(null)");
     await until("it has left", async () => String(await names()) === "eve");
   });

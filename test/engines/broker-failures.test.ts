@@ -109,7 +109,7 @@ describe.each(BROKERS)("A broker that fails: $name", (kind) => {
       // One connection may have noticed it before the other; then this may be stored yet
       expect(["not_stored", "unknown"]).toContain(await codeOf(channel.publish("lost")));
       await broker.start();
-      await until("it is back", async () => (await codeOf(channel.publish(1))) === "stored");
+      await until("it is back", async () => (await codeOf(channel.publish("message", 1, { key: "1" }))) === "stored");
       await until("it reads on", () => got.at(-1) === 1);
       await until("it is said", () => http.sentences.includes(`${kind.called} is back.`));
       expect(got.filter((data) => data !== "lost")).toEqual([0, 1]);

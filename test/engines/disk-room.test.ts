@@ -16,9 +16,7 @@ function freshDirectory(): string {
   return directory;
 }
 
-test("[D4] a commit that takes more pages than was foreseen makes the file longer, and the next does not write over them", {
-  timeout: 60_000,
-}, async () => {
+test("[D4] a commit that takes more pages than was foreseen makes the file longer, and the next does not write over them", async () => {
   const directory = freshDirectory();
   const environment = new Environment(directory);
   const random = seededRandom(1);
@@ -46,7 +44,7 @@ test("[D4] a commit that takes more pages than was foreseen makes the file longe
   await checkData(directory);
 });
 
-test("[D4] messages spread over thousands of channels are stored, and the log stays whole", { timeout: 60_000 }, async () => {
+test("[D4] messages spread over thousands of channels are stored, and the log stays whole", async () => {
   const directory = freshDirectory();
   const log = disk(directory);
   const limits = { keysMax: 1_000, keySecondsMin: 86_400, lineageMax: 32 };

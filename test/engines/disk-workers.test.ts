@@ -287,7 +287,7 @@ describe("Workers of a directory", () => {
       for (const client of clients) client.on("error", () => {});
       await until("both are live", () => channels.every(({ state }) => state === "live"));
       nodes[0]!.tl.revoke("ada");
-      await until("both have ended", () => clients.every(({ state }) => state === "failed"), 1_000);
+      await until("both have ended", () => clients.every(({ state }) => state === "failed"));
     } finally {
       for (const client of clients) client.close();
       for (const node of nodes) await node.dispose();

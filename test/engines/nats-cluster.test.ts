@@ -12,11 +12,11 @@ const opened: Log[] = [];
 
 beforeAll(async () => {
   cluster = await NatsCluster.start();
-}, 30_000);
+});
 afterAll(async () => {
   for (const log of opened) await log.close();
   await cluster[Symbol.asyncDispose]();
-}, 30_000);
+});
 
 async function open(options: NatsOptions): Promise<{ readonly log: Log; readonly sentences: readonly string[] }> {
   const sentences: string[] = [];
@@ -71,7 +71,7 @@ describe("Three servers of NATS", () => {
       });
       const some = async () => {
         const before = acknowledged.size;
-        await until("some more were stored", () => acknowledged.size >= before + 50, 30_000);
+        await until("some more were stored", () => acknowledged.size >= before + 50);
       };
       await some();
       const leader = await cluster.leaderOf("kills-0");

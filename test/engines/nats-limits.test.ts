@@ -292,7 +292,7 @@ describe("A log that NATS has lost the end of", () => {
     await server.rewind(prefix, 2);
     for (const n of [3, 4]) await b.log.append(LOBBY, [text(`another ${n}`, `another ${n}`)]);
     proxy.cut();
-    await until("it is back", async () => (await codeOf(a.log.append(LOBBY, [text("5")]))) === "stored");
+    await until("it is back", async () => (await codeOf(a.log.append(LOBBY, [text("5", "5")]))) === "stored");
     // What it knew of keys is gone too
     const [third, fourth] = await a.log.append(LOBBY, [text("3", "3"), text("another 4", "another 4")]);
     expect([third, fourth]).toMatchObject([

@@ -142,8 +142,8 @@ describe.each(LIBRARIES)("A master that is made a replica and keeps its connecti
     await pair.takeOver();
     const { log: other } = await nodes.open();
     await other.append(LOBBY, [text("1")]);
-    await until("they are told", () => told.at(-1) === "1", 20_000);
-    await until("it is ready", async () => (await log.ready?.()) === null, 20_000);
+    await until("they are told", () => told.at(-1) === "1");
+    await until("it is ready", async () => (await log.ready?.()) === null);
   }, 60_000);
 
   test("[D10] is left too where it hears nothing from the new one, and shows what it had", async () => {
@@ -157,14 +157,14 @@ describe.each(LIBRARIES)("A master that is made a replica and keeps its connecti
     await pair.replica.ask.replicaof("127.0.0.1", "1");
     const { log: other } = await nodes.open();
     await other.append(LOBBY, [text("1")]);
-    await until("they are told", () => told.at(-1) === "1", 20_000);
+    await until("they are told", () => told.at(-1) === "1");
     const notices: string[] = [];
     log.listen?.(({ body }) => notices.push(body));
     const hears = async () => {
       other.notify?.({ channel: LOBBY, body: "signal" });
       return notices.length > 0;
     };
-    await until("signals are heard", hears, 20_000);
+    await until("signals are heard", hears);
   }, 60_000);
 });
 
@@ -191,7 +191,7 @@ describe.each(LIBRARIES)("Two masters, with $name", (library) => {
     const { log: other } = await nodes.open();
     await other.append(LOBBY, [text("new")]);
     for (const { does, log } of torn) {
-      await until("all are told", () => torn.every(({ told }) => told.includes("new")), 20_000);
+      await until("all are told", () => torn.every(({ told }) => told.includes("new")));
       const append = () => codeOf(log.append(LOBBY, [text(does, does)]));
       await until("it is stored", async () => (await append()) === "stored" && (await everything(other)).entries.at(-1)?.data === does);
       expect((await everything(log)).entries.at(-1)?.data).toBe(does);
@@ -221,7 +221,7 @@ describe.each(LIBRARIES)("Two masters, with $name", (library) => {
       await until("it is stored", async () => (await codeOf(channel.publish("message", "2", { key: "2" }))) === "stored");
       // What looks at heads finds what was published, as if it had been told
       await ask.call("CLIENT", "KILL", "TYPE", "normal");
-      await until("it is given", () => reader.got.length === 2, 20_000);
+      await until("it is given", () => reader.got.length === 2);
       expect(reader.got).toEqual(["1", "2"]);
       reader.end();
     } finally {
@@ -253,7 +253,7 @@ describe.each(LIBRARIES)("When of two masters one follows the other, with $name"
     const again = await ask(one, "before", "other", "both", "lost", "lost");
     expect(again).toEqual(["duplicate 1", "duplicate 2", "duplicate 3", "stored 5", "duplicate 5"]);
     expect((await everything(other)).entries.map(({ data }) => data)).toEqual(["before", "other", "both", "after", "lost"]);
-  }, 30_000);
+  });
 });
 
 describe.each(LIBRARIES)("A Redis that does not let its user ask INFO, with $name", (library) => {

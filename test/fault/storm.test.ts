@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { SPELL_READS_MAX } from "../../src/core/shared-reads.ts";
 import { type Broker, CLUSTER, NATS, REDIS } from "../support/brokers.ts";
 import { type CheapReader, CheapSocket, CheapStream } from "../support/cheap-reader.ts";
 import { seededRandom } from "../support/clock.ts";
@@ -100,7 +101,8 @@ describe.each([
     await nodes.order({ traffic: 0 });
     const stormMs = performance.now() - stormAt;
     const asked = (await questionsAsked()) - askedBefore;
-    const reads = (await nodes.tell()).reads - readsBefore;
+    const { crowded, reads: readsAfter } = await nodes.tell();
+    const reads = readsAfter - readsBefore;
     const messages = (await nodes.top()) - topBefore;
     await atTop();
     for (const reader of all) reader.cut();
@@ -111,6 +113,7 @@ describe.each([
     const measured = {
       caughtUpMs: Math.round(caughtUpMs),
       reads,
+      crowded,
       ...(broker === undefined ? {} : { messages, asked }),
       rssAnonMbBefore: Math.round(before.rssAnonKb / 1_024),
       rssAnonMbHighest: Math.round(highestKb / 1_024),
@@ -129,7 +132,9 @@ describe.each([
     expect(caughtUpMs).toBeLessThan(CAUGHT_UP_MS_MAX);
     expect(highestKb).toBeLessThan(before.rssAnonKb * 1.3 + 32 * 1_024);
     // A few more where the tail does not reach back to them: they stand at one place, and share what is read there
-    expect(reads).toBeLessThan(Math.min((count * READS_PER_SECOND_MAX * stormMs) / 1_000 + 50, 0.75 * READERS));
+    expect(reads).toBeLessThan((count * READS_PER_SECOND_MAX * stormMs) / 1_000 + 50);
+    // Those that come as slowly as a slow machine takes them may have a read each; those that come together have not
+    expect(crowded).toBeLessThanOrEqual(2 * SPELL_READS_MAX);
     expect(asked).toBeLessThanOrEqual(perRead * reads + perMessage * messages + ASKED_BESIDE_MAX);
     expect(sum(forgetful, "lost"), "the test can see a loss").toBeGreaterThanOrEqual(FORGETFUL * BEHIND);
   });

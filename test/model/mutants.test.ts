@@ -10,7 +10,7 @@ test("there are at least 20 mutants, each with a name of its own", () => {
   expect(MUTANTS.length).toBeGreaterThanOrEqual(20);
 });
 
-test("every mutant still fits the source, compiles, and is part of the simulation", { timeout: 120_000 }, async () => {
+test("every mutant still fits the source, compiles, and is part of the simulation", async () => {
   const home = mkdtempSync(join(tmpdir(), "throughline-mutants-"));
   try {
     for (const mutant of MUTANTS) {

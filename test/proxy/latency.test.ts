@@ -11,7 +11,7 @@ import { startNaive } from "./naive.ts";
 import { PROXIES } from "./proxies.ts";
 
 /** An event that has not come after so long, while nothing follows it, is held back. */
-const HELD_MS = 1_000;
+const HELD_MS = 5_000;
 const EVENTS = 50;
 const ADDED_MS_MAX = 20;
 

@@ -13,7 +13,7 @@ const WITHOUT_CLIENTS = `--import data:text/javascript,${encodeURIComponent(
 describe("throughline dev --engine", () => {
   test.each([
     { name: "Redis", start: async () => new RedisServer({ port: await freePort() }) },
-    { name: "Redis Cluster", start: () => RedisCluster.start() },
+    { name: "Redis Cluster", start: () => RedisCluster.start({ silentMsMax: 60_000 }) },
     { name: "NATS", start: async () => new NatsServer() },
   ])("[D2] two servers on one $name are one line: what is published to one is read on the other", async ({ start }) => {
     await using server = await start();

@@ -8,8 +8,6 @@ import { afterEach } from "vitest";
 import { inTime } from "../support/until.ts";
 
 export const BIN = fileURLToPath(new URL("../../bin/throughline.js", import.meta.url));
-/** A process starts in half a second; several at once on a busy machine take longer. */
-const PATIENCE_MS = 15_000;
 
 const running = new Set<Program>();
 const directories = new Set<string>();
@@ -69,7 +67,7 @@ export class Program {
 
   /** The exit code, null after a signal. */
   async exit(): Promise<number | null> {
-    return inTime(this.#ended, () => `the end of it${this.#shown()}`, PATIENCE_MS);
+    return inTime(this.#ended, () => `the end of it${this.#shown()}`);
   }
 
   /** Resolves once the fact holds. */
@@ -81,7 +79,7 @@ export class Program {
       look();
     });
     try {
-      await inTime(met, () => `${holds}${this.#shown()}`, PATIENCE_MS);
+      await inTime(met, () => `${holds}${this.#shown()}`);
     } finally {
       this.#watchers.delete(look);
     }

@@ -119,7 +119,7 @@ describe("Permissions", () => {
       const other = await connect({ over: "sse", token: "ada" });
       await until("both are known", () => server.tl.counts().readers === 2);
       server.tl.revoke("eve");
-      const { code, retryAfterMs } = await reader.ended(1_000);
+      const { code, retryAfterMs } = await reader.ended();
       expect([code, retryAfterMs]).toEqual(["revoked", undefined]);
       const sent = await publish(1);
       expect(await other.next(1)).toEqual(sent);
@@ -138,7 +138,7 @@ describe("Permissions", () => {
       await until("both are known", () => server.tl.counts().readers === 2);
       allowed.delete(server.url);
       await server.tl.review();
-      expect((await reader.ended(1_000)).code).toBe("revoked");
+      expect((await reader.ended()).code).toBe("revoked");
       const sent = await publish(1, { token: "ada" });
       expect(await other.next(1)).toEqual(sent);
     },

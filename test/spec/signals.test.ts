@@ -88,7 +88,7 @@ describe("Signals", () => {
 
   promise(
     "a signal never waits for a reader that lags: it is dropped",
-    { needs: ["pauses"], on: "one", retain: { bytesMax: 64e6 }, seconds: 40 },
+    { needs: ["pauses"], on: "one", retain: { bytesMax: 64e6 } },
     async (stage) => {
       const { connect, publish, server } = stage;
       const [slow, other] = [await connect(), await connect({ over: "sse" })];

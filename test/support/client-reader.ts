@@ -1,4 +1,4 @@
-import { type Client, connect, type From, type Transport } from "../../src/client.ts";
+import { type Client, type ConnectOptions, connect, type From, type Transport } from "../../src/client.ts";
 import { Refused } from "./http.ts";
 import type { Ending } from "./inbox.ts";
 import { type Asked, Reader } from "./reader.ts";
@@ -14,11 +14,11 @@ export class ClientReader extends Reader {
   /** What the client said went wrong. */
   readonly errors: unknown[] = [];
 
-  constructor(asked: Asked, transport: Transport | "auto") {
+  constructor(asked: Asked, transport: Transport | "auto", options: Pick<ConnectOptions, "clock"> = {}) {
     super(asked.channels[0]?.name ?? "");
     this.#asked = asked;
     const { token } = asked;
-    this.client = connect(asked.url, { transport, limits: LIMITS, ...(token === undefined ? {} : { token }) });
+    this.client = connect(asked.url, { ...options, transport, limits: LIMITS, ...(token === undefined ? {} : { token }) });
     this.client.on("error", (error) => this.errors.push(error));
     this.client.on("state", (state) => {
       if (state === "failed" || state === "closed") this.inbox.end(this.#why());

@@ -23,7 +23,7 @@ export class NatsCluster implements AsyncDisposable {
     // A leader may be there before it knows of all
     const probe = { name: "probe", subjects: ["probe"], storage: "memory", num_replicas: 3 };
     const ask = (what: string, body?: object) => servers[0]!.ask<{ error?: object }>(what, body).catch(() => ({ error: {} }));
-    await until("they agree", async () => (await ask("STREAM.CREATE.probe", probe)).error === undefined, 20_000);
+    await until("they agree", async () => (await ask("STREAM.CREATE.probe", probe)).error === undefined);
     await until("nothing is left of it", async () => (await ask("STREAM.DELETE.probe")).error === undefined);
     return cluster;
   }

@@ -5,7 +5,6 @@ import type { Log } from "../../src/core/log.ts";
 import { redis } from "../../src/redis.ts";
 import { freePort } from "./free-port.ts";
 import { type Library, RedisServer } from "./redis-server.ts";
-import { PATIENCE_MS } from "./until.ts";
 
 /** A master, its replica, and a name that leads to one of them, as a name server or a sentinel does. They keep nothing on disk: what a replica has came by replication. */
 export class RedisPair implements AsyncDisposable {
@@ -70,12 +69,15 @@ export class RedisPair implements AsyncDisposable {
   }
 }
 
+/** Long for a replica that has what is waited for in a moment. */
+const WAIT_MS = 10_000;
+
 /** Makes engines on one pair, each after the one before was closed. Before each but the first opens, the replica takes over: what was acknowledged, it has. */
 export function takingOver(pair: RedisPair, { client }: Library, prefix: string): () => Log {
   let made = 0;
   return () => {
     const isFirst = made++ === 0;
-    const log = redis(client(pair), { prefix, waitReplicas: 1, waitMs: PATIENCE_MS });
+    const log = redis(client(pair), { prefix, waitReplicas: 1, waitMs: WAIT_MS });
     const { open } = log;
     return Object.assign(log, {
       async open(context: Parameters<Log["open"]>[0]) {

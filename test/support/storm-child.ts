@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { SPELL_MS } from "../../src/core/shared-reads.ts";
 import { disk } from "../../src/disk.ts";
 import { throughline } from "../../src/index.ts";
 import { attach } from "../../src/node.ts";
@@ -18,9 +19,14 @@ export interface Standing {
   readonly connections: number;
   /** How often the log was read. */
   readonly reads: number;
+  /** How often the same of it was read within CROWD_MS, at most. */
+  readonly crowded: number;
   /** kB of memory that is this process's own (RssAnon of /proc): what LMDB maps is not. */
   readonly rssAnonKb: number;
 }
+
+/** Less than a spell of reads that are shared (src/core/shared-reads.ts), of which a timer may end one a millisecond early: it meets two of them at most. */
+const CROWD_MS = SPELL_MS - 1;
 
 export type Order = { readonly publish: number } | { readonly traffic: number } | { readonly tell: true };
 
@@ -29,9 +35,16 @@ const [, , place = "", name = ""] = process.argv;
 if (place !== "" && process.send !== undefined) {
   const engine = place.startsWith("{") ? engineAt(JSON.parse(place), {}) : disk(place);
   let reads = 0;
+  let crowded = 0;
+  const crowds = new Map<string, number[]>();
   const read = engine.read.bind(engine);
   engine.read = (...asked) => {
     reads++;
+    const nowMs = performance.now();
+    const what = JSON.stringify(asked);
+    const crowd = [...(crowds.get(what) ?? []).filter((ms) => ms > nowMs - CROWD_MS), nowMs];
+    crowds.set(what, crowd);
+    crowded = Math.max(crowded, crowd.length);
     return read(...asked);
   };
   // Raw readers answer no pings
@@ -56,6 +69,6 @@ if (place !== "" && process.send !== undefined) {
     const { connections } = tl.counts();
     const { port } = server.address() as AddressInfo;
     const rssAnonKb = Number(/RssAnon:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1]);
-    process.send?.({ port, position, connections, reads, rssAnonKb } satisfies Standing);
+    process.send?.({ port, position, connections, reads, crowded, rssAnonKb } satisfies Standing);
   });
 }

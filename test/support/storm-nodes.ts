@@ -38,12 +38,13 @@ export class StormNodes implements AsyncDisposable {
     return Number((await this.tell()).position.slice(21, 37));
   }
 
-  /** All of them together; of memory the largest. */
-  async tell(): Promise<Pick<Standing, "position" | "connections" | "reads" | "rssAnonKb">> {
+  /** All of them together; of memory, and of one crowd, the largest. */
+  async tell(): Promise<Omit<Standing, "port">> {
     const all = await this.#tell();
     const sum = (count: "connections" | "reads") => all.reduce((total, one) => total + one[count], 0);
-    const rssAnonKb = Math.max(...all.map((one) => one.rssAnonKb));
-    return { position: all[0]!.position, connections: sum("connections"), reads: sum("reads"), rssAnonKb };
+    const most = (figure: "crowded" | "rssAnonKb") => Math.max(...all.map((one) => one[figure]));
+    const [connections, reads, crowded, rssAnonKb] = [sum("connections"), sum("reads"), most("crowded"), most("rssAnonKb")];
+    return { position: all[0]!.position, connections, reads, crowded, rssAnonKb };
   }
 
   #tell(): Promise<Standing[]> {
@@ -54,7 +55,7 @@ export class StormNodes implements AsyncDisposable {
   async #ask(child: ChildProcess, what: Order): Promise<Standing> {
     const answered = once(child, "message");
     child.send(what);
-    const [standing] = await inTime(answered, () => `an answer to ${JSON.stringify(what)}`, 30_000);
+    const [standing] = await inTime(answered, () => `an answer to ${JSON.stringify(what)}`);
     return standing as Standing;
   }
 

@@ -19,8 +19,6 @@ export interface PromiseOptions extends ServerOptions {
   readonly on?: "each" | "one";
   /** Its worlds are told at the same time, since it has to wait for time to pass. Default: false. */
   readonly atOnce?: boolean;
-  /** Seconds that one world of it may take. Default: vitest's. */
-  readonly seconds?: number;
 }
 
 export interface ConnectOptions {
@@ -63,11 +61,10 @@ export interface Stage {
 
 /** A promise, held in every world that has the powers it needs: each transport on each engine. */
 export function promise(title: string, options: PromiseOptions, story: (stage: Stage) => Promise<void>): void {
-  const { atOnce = false, seconds } = options;
+  const { atOnce = false } = options;
   describe(title, { concurrent: atOnce }, () => {
     for (const { transport, engine } of worldsOf(options)) {
-      const timing = seconds === undefined ? {} : { timeout: seconds * 1_000 };
-      test(`over ${transport.name} on ${engine.name}`, timing, () => tell(transport, engine, options, story));
+      test(`over ${transport.name} on ${engine.name}`, () => tell(transport, engine, options, story));
     }
   });
 }
@@ -170,7 +167,7 @@ async function tell(transport: Transport, engine: Engine, options: PromiseOption
   ).toEqual([]);
 }
 
-function serverOptions({ needs, over, on, atOnce, seconds, ...options }: PromiseOptions): ServerOptions {
+function serverOptions({ needs, over, on, atOnce, ...options }: PromiseOptions): ServerOptions {
   return options;
 }
 
