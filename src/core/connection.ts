@@ -4,6 +4,7 @@ import type { Limits } from "../protocol/limits.ts";
 import { type Gate, hasExpired, revoked } from "./gate.ts";
 import type { Identity } from "./identity.ts";
 import type { Reader } from "./reader.ts";
+import { ticks } from "./ticks.ts";
 
 export type TransportName = "sse" | "websocket" | "long-poll" | "local";
 
@@ -74,7 +75,7 @@ export class Connections {
     const share = this.#entered++ % SHARES;
     connection.slot = share + SHARES * (this.#shares[share]!.push(connection) - 1);
     this.#size++;
-    this.#cancelTick ??= this.#nextTick();
+    this.#cancelTick ??= this.#beginTicks();
     if (connection.identity.expiresAt !== undefined) {
       this.#expiring.add(connection);
       this.#cancelLook ??= this.#nextLook();
@@ -147,10 +148,9 @@ export class Connections {
     reader.refuse(new ThroughlineError("revoked", `You may no longer read ${name}.`));
   }
 
-  #nextTick(): Cancel {
-    return this.#clock.after((this.#limits.heartbeatSeconds * 1_000) / SHARES, () => {
+  #beginTicks(): Cancel {
+    return ticks(this.#clock, (this.#limits.heartbeatSeconds * 1_000) / SHARES, () => {
       this.#tick = (this.#tick + 1) % SHARES;
-      this.#cancelTick = this.#nextTick();
       // A copy: one that is found dead leaves.
       for (const connection of this.#shares[this.#tick]!.slice()) connection.beat();
     });

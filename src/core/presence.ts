@@ -10,6 +10,7 @@ import type { Log, Notice } from "./log.ts";
 import { noticeOf, readNotice } from "./notice.ts";
 import type { PresenceNotice } from "./presence-notice.ts";
 import { keyOf } from "./roster.ts";
+import { ticks } from "./ticks.ts";
 
 export interface PresenceContext {
   readonly log: Log;
@@ -291,7 +292,7 @@ export class Presence {
     const gathering = new Gathering(channel, { node: random.letters(12), clock, limits, flusher, leaseMs: this.leaseMs, notify, onChange });
     this.#gatherings.set(channel, gathering);
     this.#begun.set(gathering, { unfollow, share: Math.floor(random.fraction() * DIGEST_SHARES) });
-    if (notify !== null) this.#cancelTick ??= this.#nextTick();
+    if (notify !== null) this.#cancelTick ??= this.#beginTicks();
     return gathering;
   }
 
@@ -321,10 +322,9 @@ export class Presence {
     this.#cancelTick = null;
   }
 
-  #nextTick(): Cancel {
+  #beginTicks(): Cancel {
     const { clock, limits } = this.#context;
-    return clock.after((limits.heartbeatSeconds * 1_000) / SHARES, () => {
-      this.#cancelTick = this.#nextTick();
+    return ticks(clock, (limits.heartbeatSeconds * 1_000) / SHARES, () => {
       this.#tick = (this.#tick + 1) % DIGEST_SHARES;
       for (const [gathering, { share }] of this.#begun) if (share === this.#tick) gathering.tellDigest();
     });
