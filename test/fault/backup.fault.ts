@@ -36,6 +36,7 @@ test(`[D2] [D3] [D4] a backup made under load and restored, ${TIMES} times, is t
   for (let times = 1; times <= TIMES; times++) {
     await ground.whole();
     await ground.progress(80);
+    await ground.shown();
     await ground.stop(times % 2 === 0 ? "SIGTERM" : "SIGKILL");
     ground.fault("restore", "start", { may: ["truncated"], loses: ["disk"] });
     expect(await run(["restore", file, "--data", ground.data, "--force"])).toMatchObject({ code: 0, err: "" });

@@ -70,6 +70,7 @@ test("[D3] messages kept for an hour are trimmed when the clock jumps a day ahea
   await ground.serve({ env: clock.env, words: ["--retain-seconds", String(HOUR)] });
   await ground.gather();
   await ground.progress(60);
+  await ground.shown();
   ground.fault("clock", "start", { may: ["trimmed"] });
   clock.set(DAY);
   await ground.progress(60);

@@ -41,6 +41,7 @@ test("[D3] a data file that was emptied is another log, which every reader is to
   await ground.serve();
   await ground.gather({ naive: 2 });
   await ground.progress(60);
+  await ground.shown();
   await ground.stop("SIGKILL");
   ground.fault("emptied file", "start", { may: ["epoch"], loses: ["disk"] });
   truncateSync(join(ground.data, "data.mdb"), 0);
@@ -65,6 +66,7 @@ test("[D3] an older backup put back is told to everyone who had read on, and to 
   for (let times = 1; times <= 2; times++) {
     await ground.whole();
     await ground.progress(80);
+    await ground.shown();
     await ground.stop("SIGKILL");
     ground.fault("restore", "start", { may: ["truncated"], loses: ["disk"] });
     rmSync(ground.data, { recursive: true });

@@ -181,7 +181,7 @@ export class RedisBroker implements Broker {
   }
 
   /** The keys of which it tells such a thing from now on: `evicted`, `expired`. */
-  watch(event: string): readonly string[] {
+  async watch(event: string): Promise<readonly string[]> {
     this.ask("config", "set", "notify-keyspace-events", "AKE");
     const keys: string[] = [];
     const child = this.#ground.start([
@@ -194,6 +194,7 @@ export class RedisBroker implements Broker {
       `__keyevent@0__:${event}`,
     ]);
     createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => keys.push(line));
+    await until("it is listened for", () => keys.includes("subscribe"));
     return keys;
   }
 

@@ -6,7 +6,7 @@ export default defineConfig({
     include: ["test/fault/**/*.fault.ts"],
     // Two processes, a tracer and a file system at a time are enough for a small machine
     fileParallelism: false,
-    testTimeout: 120_000,
+    testTimeout: 300_000,
     hookTimeout: 60_000,
   },
 });

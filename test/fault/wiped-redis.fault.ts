@@ -103,7 +103,7 @@ async function expire(broker: RedisBroker, keys: readonly string[]): Promise<voi
 
 /** It may keep less than it has, and something else is asked for all the time. */
 async function evict(broker: RedisBroker): Promise<void> {
-  const evicted = broker.watch("evicted");
+  const evicted = await broker.watch("evicted");
   broker.ask("config", "set", "maxmemory", "20mb", "maxmemory-policy", "allkeys-lru");
   await until("keys of channels are evicted", () => {
     broker.ask("-n", "1", "setrange", "something-else", "19900000", "x");

@@ -119,12 +119,14 @@ async function suffer<Broker>(stage: Stage<Broker>, kind: string, wipe: Wipe<Bro
   if (wipe.quiet !== undefined) {
     for (const cid of [`${quiet.name}-sse-1`, `${quiet.name}-websocket-1`]) await until(`${cid} is told`, () => isTold(cid), TOLD_MS);
   }
+  const held = saidLast(ground, quiet).position;
   const again = await say(ground, quiet, "again");
   await ground.progress(30);
   await ground.whole();
   await ground.current();
   await ground.shown();
-  return again.duplicate === true ? "duplicate" : "anew";
+  // Of two tries to say it the first may have been stored, untold
+  return again.position === held ? "duplicate" : "anew";
 }
 
 /** It is killed, and started without anything that it had kept. */
@@ -168,6 +170,11 @@ export async function say(ground: Ground, { name, process: child, said }: Gather
   said.delete(word);
   child.stdin?.write(`${word}\n`);
   await until("it is said", () => said.has(word), SAID_MS);
+  return saidLast(ground, { name });
+}
+
+/** The answer to what a crowd has said last. */
+function saidLast(ground: Ground, { name }: Pick<Gathered, "name">): AnswerEvent {
   return ground.history.findLast((event) => event.type === "stored" && event.pid === `${name}-sayer`) as AnswerEvent;
 }
 

@@ -37,14 +37,8 @@ export function workerFaults(ground: Ground): Faults {
       await ground.stop("SIGKILL");
       await serve(ground);
     },
-    async "all workers are killed"() {
-      for (const pid of childrenOf(ground.server?.pid ?? 0, "worker")) process.kill(pid, "SIGKILL");
-      await complete(ground);
-    },
-    async "a worker is told to end"() {
-      process.kill(any("worker"), "SIGTERM");
-      await complete(ground);
-    },
+    "all workers are killed": () => end(ground, childrenOf(ground.server?.pid ?? 0, "worker"), "SIGKILL"),
+    "a worker is told to end": () => end(ground, [any("worker")], "SIGTERM"),
     "a worker stands still": () => still("worker", between(200, 2_500)),
     "the owner of the log stands still": () => still("owner", between(200, 2_500)),
     async "all of them are told to stop, and started again"() {
@@ -60,9 +54,14 @@ export function workerFaults(ground: Ground): Faults {
 /** Kills one of them, and waits until another is there. */
 export async function kill(ground: Ground, role: Role): Promise<void> {
   const pids = childrenOf(ground.server?.pid ?? 0, role);
-  const pid = pids[Math.floor(ground.random.fraction() * pids.length)];
-  if (pid !== undefined) process.kill(pid, "SIGKILL");
-  await until("it is gone", () => !childrenOf(ground.server?.pid ?? 0, role).includes(pid ?? 0));
+  await end(ground, [pids[Math.floor(ground.random.fraction() * pids.length)]!], "SIGKILL");
+}
+
+/** Ends them, and waits until others are there. */
+async function end(ground: Ground, pids: readonly number[], signal: NodeJS.Signals): Promise<void> {
+  for (const pid of pids) process.kill(pid, signal);
+  const children = () => (["owner", "worker"] as const).flatMap((role) => childrenOf(ground.server?.pid ?? 0, role));
+  await until("they are gone", () => !children().some((pid) => pids.includes(pid)));
   await complete(ground);
 }
 

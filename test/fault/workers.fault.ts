@@ -41,7 +41,7 @@ test("[D4] the process that writes, killed again and again as it is about to syn
 });
 
 test(`[D4] [D5] the process that writes, killed ${META_KILLS} times while it puts a commit in its place, leaves no commit that the next one does not know`, {
-  timeout: 60_000 + META_KILLS * 5_000,
+  timeout: 60_000 + META_KILLS * 20_000,
 }, async () => {
   const ground = new Ground();
   // The page is written, and whoever wrote it dies before it has said so to those who read
@@ -90,7 +90,7 @@ test(`[D4] [D10] while the disk under ${WORKERS} workers is full publishing is r
 });
 
 test(`[D4] after each of ${POWER_CUTS} power cuts of ${WORKERS} workers under load everything acknowledged is there`, {
-  timeout: 60_000 + POWER_CUTS * 20_000,
+  timeout: 60_000 + POWER_CUTS * 60_000,
 }, async () => {
   const ground = new Ground();
   const volume = new Volume(ground);

@@ -124,12 +124,13 @@ export class BareLoop {
   #end: () => void = () => undefined;
   connections = 0;
   heard = 0;
-  /** After a cut it stays away until this holds. */
-  comesBack: () => boolean = () => true;
+  /** It stays away, at first and after a cut, until this holds. */
+  comesBack: () => boolean;
 
-  constructor(url: string, start: string, from = "now") {
+  constructor(url: string, start: string, { from = "now", comesBack = () => true }: { from?: string; comesBack?: () => boolean } = {}) {
     this.#url = url;
     this.#from = from;
+    this.comesBack = comesBack;
     this.chronicle.begin("bare", CHANNEL, start);
     void this.#run();
   }
@@ -150,7 +151,9 @@ export class BareLoop {
   }
 
   async #run(): Promise<void> {
-    while (!this.#closed) {
+    for (;;) {
+      while (!this.#closed && !this.comesBack()) await ticked();
+      if (this.#closed) return;
       const parser = createParser({
         onEvent: ({ event, id = "", data }) => {
           if (event === "connected") this.connections++;
@@ -171,10 +174,13 @@ export class BareLoop {
       } catch {
         // Cut: it comes back
       }
-      do await new Promise((resolve) => setTimeout(resolve, TICK_MS));
-      while (!this.#closed && !this.comesBack());
+      await ticked();
     }
   }
+}
+
+function ticked(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, TICK_MS));
 }
 
 export function storedOf({
