@@ -7,6 +7,7 @@ const PROGRAMS = inFolders("browser", "server");
 
 export default defineConfig({
   test: {
+    setupFiles: ["test/support/same-seed.ts"],
     // More than what a test waits for a fact (test/support/until.ts), so that it says which one
     testTimeout: 180_000,
     hookTimeout: 180_000,

@@ -133,8 +133,8 @@ describe.each([
     expect(highestKb).toBeLessThan(before.rssAnonKb * 1.3 + 32 * 1_024);
     // A few more where the tail does not reach back to them: they stand at one place, and share what is read there
     expect(reads).toBeLessThan((count * READS_PER_SECOND_MAX * stormMs) / 1_000 + 50);
-    // Those that come as slowly as a slow machine takes them may have a read each; those that come together have not
-    expect(crowded).toBeLessThanOrEqual(2 * SPELL_READS_MAX);
+    // Those that come as slowly as a slow machine takes them may have a read each; those that come together have not. The node makes one or two of its own
+    expect(crowded).toBeLessThanOrEqual(2 * SPELL_READS_MAX + 2);
     expect(asked).toBeLessThanOrEqual(perRead * reads + perMessage * messages + ASKED_BESIDE_MAX);
     expect(sum(forgetful, "lost"), "the test can see a loss").toBeGreaterThanOrEqual(FORGETFUL * BEHIND);
   });

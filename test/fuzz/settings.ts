@@ -1,8 +1,10 @@
+import { SEED as ANY } from "../support/seed.ts";
+
 /**
- * How much is done, and from which seed: `npm run fuzz` sets both (scripts/fuzz.js). Without it a run is small, and its seed is a new one each time,
- * which every failure prints.
+ * How much is done, and from which seed: `npm run fuzz` sets both (scripts/fuzz.js). Without it a run is small, and its seed
+ * that of the run, which every failure prints.
  */
-export const SEED = Number(process.env["THROUGHLINE_FUZZ_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+export const SEED = Number(process.env["THROUGHLINE_FUZZ_SEED"] ?? ANY);
 
 /** Positions and frames in process; a tenth of it goes over sockets, as HTTP and as WebSocket each. */
 export const COUNT = Number(process.env["THROUGHLINE_FUZZ_COUNT"] ?? 20_000);

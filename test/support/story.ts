@@ -5,6 +5,7 @@ import { ENGINES, type Engine, type EnginePowers } from "./engines.ts";
 import { type Answer, ask, type Call, demand } from "./http.ts";
 import { type Message, offsetOf } from "./inbox.ts";
 import type { Asked, Reader } from "./reader.ts";
+import { SEED } from "./seed.ts";
 import { type ServerOptions, startServer, type TestServer } from "./start-server.ts";
 import { TRANSPORTS, type Transport, type TransportPowers, transportNamed } from "./transports.ts";
 
@@ -84,7 +85,7 @@ export function byToken({ token }: { readonly token: string | null }): Identity 
 }
 
 /** Chance that a failure can repeat: what fails says its seed. */
-export async function byChance(act: (below: (count: number) => number) => Promise<void>, seed = Date.now() % 1_000_000): Promise<void> {
+export async function byChance(act: (below: (count: number) => number) => Promise<void>, seed = SEED): Promise<void> {
   const random = seededRandom(seed);
   try {
     await act((count) => Math.floor(random.fraction() * count));
