@@ -3,7 +3,7 @@ import { type Throughline, throughline } from "../adapters/throughline.ts";
 import type { Retention } from "../core/log.ts";
 import { InUse } from "../engines/disk/owner.ts";
 import { diskOwner } from "../engines/disk/shared.ts";
-import { diskWorker } from "../engines/disk/worker.ts";
+import { diskWorker, NoOwner } from "../engines/disk/worker.ts";
 import { openBroker } from "./broker.ts";
 import { DISK_LIMITS, devRetention, startDev } from "./dev.ts";
 import { type ChildWord, STOP } from "./kept-process.ts";
@@ -40,7 +40,7 @@ try {
   await stopped;
   process.exit(await stop(running, warn));
 } catch (error) {
-  await say({ type: "failed", sentence: error instanceof Error ? error.message : String(error) });
+  await say({ type: "failed", sentence: error instanceof Error ? error.message : String(error), mayPass: error instanceof NoOwner });
   process.exit(1);
 }
 

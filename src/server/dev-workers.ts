@@ -27,7 +27,8 @@ export interface DevWorkers {
 
 /**
  * Starts `workers` processes that serve clients on one port, and before them, where messages stand in a directory, one that owns it and writes for them. This process
- * serves nobody: it takes connections and hands them to the workers in turn (`node:cluster`), and starts again what ends. If it dies they notice, and end too.
+ * serves nobody: it takes connections and hands them to the workers in turn (`node:cluster`), and starts again what ends, also a worker that finds no owner because that has just died. If it dies they
+ * notice, and end too.
  */
 export async function startDevWorkers(options: DevWorkersOptions, workers: number, tell: (sentence: string) => void): Promise<DevWorkers> {
   const { data, engine, retain, command } = options;

@@ -9,7 +9,13 @@ const GOOD_MS = 1_000;
 const STOP_MS_MAX = 6_000;
 
 /** From a child to the process that keeps it. */
-export type ChildWord = { readonly type: "ready" } | { readonly type: "failed"; readonly sentence: string };
+export type ChildWord = { readonly type: "ready" } | Failed;
+interface Failed {
+  readonly type: "failed";
+  readonly sentence: string;
+  /** What it lacked may be there in a moment. */
+  readonly mayPass: boolean;
+}
 /** And back: end well. */
 export const STOP = { type: "stop" } as const;
 
@@ -33,7 +39,7 @@ export class KeptProcess {
     this.#options = options;
   }
 
-  /** Resolves once it serves for the first time. Rejects with what it says if it ends before, and is not started again then. */
+  /** Resolves once it serves for the first time. Rejects with what it says if it ends before, and is not started again then, unless that may pass. */
   begin(): Promise<void> {
     return new Promise((resolve, reject) => this.#start(resolve, reject));
   }
@@ -53,19 +59,20 @@ export class KeptProcess {
 
   #start(onReady: () => void, onFirstLoss: ((error: Error) => void) | null): void {
     let readyAt: number | null = null;
-    let sentence: string | null = null;
+    let failed: Failed | null = null;
     const onEnd = (how: string) => {
       this.#child = null;
       if (this.#isStopping) return;
-      const why = sentence ?? `${this.#options.name} ${how}.`;
-      if (onFirstLoss !== null && readyAt === null) {
+      const why = failed?.sentence ?? `${this.#options.name} ${how}.`;
+      const hasBegun = readyAt !== null;
+      if (onFirstLoss !== null && !hasBegun && failed?.mayPass !== true) {
         onFirstLoss(new Error(why));
         return;
       }
       if (readyAt !== null && performance.now() - readyAt >= GOOD_MS) this.#failures = 0;
       this.#options.onLoss(why);
       const pauseMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** this.#failures++);
-      this.#retry = setTimeout(() => this.#start(() => {}, null), pauseMs);
+      this.#retry = setTimeout(() => (hasBegun ? this.#start(() => {}, null) : this.#start(onReady, onFirstLoss)), pauseMs);
     };
     let child: ChildProcess;
     try {
@@ -77,7 +84,7 @@ export class KeptProcess {
     }
     this.#child = child;
     child.on("message", (word: ChildWord) => {
-      if (word.type === "failed") sentence = word.sentence;
+      if (word.type === "failed") failed = word;
       else if (word.type === "ready") {
         readyAt = performance.now();
         onReady();

@@ -159,6 +159,18 @@ describe("throughline dev --workers", () => {
     await until("publishing goes on", async () => (await publish())?.status === 201);
   });
 
+  test("[D10] a worker that finds nobody who writes while they begin is started again, until there is somebody", async () => {
+    const [port, directory] = [await freePort(), freshDirectory()];
+    const program = new Program(["dev", "--port", String(port), "--workers", "1"], directory);
+    await until("a worker begins", () => childrenOf(program.pid, "worker").length === 1);
+    const [owner] = childrenOf(program.pid, "owner");
+    process.kill(owner!, "SIGSTOP");
+    await program.until(({ err }) => /No process owns .* Worker 1 is started again/.test(err));
+    process.kill(owner!, "SIGCONT");
+    await program.until(({ out }) => out.includes("Ctrl-C"));
+    expect(await runProgram(["pub", "a", "--url", `http://127.0.0.1:${port}`], "one\n")).toMatchObject({ code: 0 });
+  });
+
   test("where the path of the data is too long for a socket, it stands among the system's temporary files, and goes with them", async () => {
     const [port, directory] = [await freePort(), join(freshDirectory(), "a".repeat(100))];
     mkdirSync(directory);

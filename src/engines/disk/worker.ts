@@ -10,6 +10,9 @@ import { readPage } from "./page.ts";
 import { Reading } from "./reading.ts";
 import { Watch } from "./watch.ts";
 
+/** Nobody who writes was found: it may have died a moment ago, and another be on its way. */
+export class NoOwner extends ThroughlineError {}
+
 /** How long a worker waits at its start for an owner to be there. */
 const OPEN_MS_MAX = 5_000;
 /** All channels that are followed are looked at within this, a part of them at each tick: a wake-up may be lost. */
@@ -136,10 +139,13 @@ class DiskWorker implements Log {
 
   #findOwner(context: LogContext): Promise<Asking> {
     return new Promise((found, failed) => {
-      let sentence = `No process owns ${this.#directory} and writes for this one. Start that first: throughline({ engine: diskOwner(directory) }).`;
+      let error: ThroughlineError = new NoOwner(
+        "internal",
+        `No process owns ${this.#directory} and writes for this one. Start that first: throughline({ engine: diskOwner(directory) }).`,
+      );
       const late = setTimeout(() => {
         void asking.close();
-        failed(new ThroughlineError("internal", sentence));
+        failed(error);
       }, OPEN_MS_MAX);
       const { clock, random } = context;
       const asking: Asking = new Asking({
@@ -150,7 +156,8 @@ class DiskWorker implements Log {
           found(asking);
         },
         onStranger: () => {
-          sentence = `The process that writes the log in ${this.#directory} is another version of Throughline. Start all of them from one version.`;
+          const sentence = `The process that writes the log in ${this.#directory} is another version of Throughline. Start all of them from one version.`;
+          error = new ThroughlineError("internal", sentence);
           if (this.#opened !== null) context.warn(sentence);
         },
         onDown: () => {
