@@ -48,7 +48,12 @@ test.each(["node-redis", "ioredis"] as const)(
       ground.fault("failover", "stop");
       const told = () => ground.gaps.slice(gaps.length);
       const count = () => new Set(told().map(({ cid, channel }) => `${cid} ${channel}`)).size;
-      await until("everyone is told", () => count() === READERS_COUNT * lost.size, PATIENCE_MS);
+      await until("everyone is told", () => count() === READERS_COUNT * lost.size, PATIENCE_MS).catch((error: Error) => {
+        const heard = told().map(({ cid, channel, since, resumeFrom }) => `${cid} ${channel} ${since} -> ${resumeFrom}`);
+        throw new Error(
+          `${error.message} Lost: ${[...lost]}; told: ${heard.join("; ")}; history ${ground.keep()}; ${ground.err.slice(-2_000)}`,
+        );
+      });
       expect(new Set(told().map(({ channel }) => channel))).toEqual(lost);
       await master.start();
       await until("it follows its replica", () => !master.isMaster, PATIENCE_MS);

@@ -18,6 +18,8 @@ interface Duplicate extends NodeRedisClient {
   on(event: string, listener: (...details: any[]) => void): unknown;
   removeAllListeners(event: string): unknown;
   readonly isReady: boolean;
+  /** Of a cluster: those that it takes for the masters. */
+  readonly masters?: readonly { readonly host: string; readonly port: number }[];
   readonly subscribe: Subscribe;
   readonly unsubscribe: Subscribe;
   readonly sSubscribe: Subscribe;
@@ -82,6 +84,19 @@ async function openLink(client: Duplicate, isCluster: boolean, { onEnd, onHeard 
     destroy(client);
     throw error;
   }
+  let isLooking = false;
+  /** Where a master cannot be connected to, the library goes on trying there for ever: what it knows of the cluster may be of the time before another took its place. */
+  const look = async (error: Error) => {
+    if (isLooking || isOver || !isConnectError(error)) return;
+    isLooking = true;
+    try {
+      if (await isOutdated(client)) end(error);
+    } catch {
+      // Whoever was asked is away too; the next error has another asked
+    } finally {
+      isLooking = false;
+    }
+  };
   const hear: Listener = (message, name) => onHeard(name.toString(), message);
   return {
     send(key, words: readonly Argument[]) {
@@ -90,6 +105,7 @@ async function openLink(client: Duplicate, isCluster: boolean, { onEnd, onHeard 
       return sent.catch((error: Error) => {
         // The library has given a member up for good, and would go on asking it. Whoever asked is told first: this one was not sent, unlike what others were asked
         if (CLOSED.test(error.message)) setImmediate(end, error);
+        void look(error);
         throw error;
       });
     },
@@ -109,6 +125,18 @@ async function openLink(client: Duplicate, isCluster: boolean, { onEnd, onHeard 
       destroy(client);
     },
   };
+}
+
+function isConnectError(error: Error & { readonly syscall?: string }): boolean {
+  return error.syscall === "connect" || error.message.startsWith("Connection timeout");
+}
+
+/** True if the cluster, asked at any of its members, has other masters than the library takes for them. */
+async function isOutdated(cluster: Duplicate): Promise<boolean> {
+  const slots = (await cluster.sendCommand(undefined, true, ["CLUSTER", "SLOTS"])) as [number, number, [string, number]][];
+  const masters = new Set(slots.map(([, , [host, port]]) => `${host}:${port}`));
+  const known = new Set((cluster.masters ?? []).map(({ host, port }) => `${host}:${port}`));
+  return masters.size !== known.size || [...masters].some((master) => !known.has(master));
 }
 
 /** Version 5 throws where there is nothing open to destroy. */
