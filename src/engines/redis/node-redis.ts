@@ -29,6 +29,9 @@ interface Duplicate extends NodeRedisClient {
 /** What it says of a connection that it does not open again. */
 const CLOSED = /^The client is closed/;
 
+/** And of one that it tries to open again. */
+const AWAY = /^(The client is offline|Connection timeout)/;
+
 /** By their RESP types: bulk strings ("$") come as bytes, and the maps of RESP3 ("%") as arrays, which is what they are in RESP2. */
 const AS_BYTES = { typeMapping: { 36: Buffer, 37: Array } };
 
@@ -87,7 +90,7 @@ async function openLink(client: Duplicate, isCluster: boolean, { onEnd, onHeard 
   let isLooking = false;
   /** Where a master cannot be connected to, the library goes on trying there for ever: what it knows of the cluster may be of the time before another took its place. */
   const look = async (error: Error) => {
-    if (isLooking || isOver || !isConnectError(error)) return;
+    if (isLooking || isOver || !isAway(error)) return;
     isLooking = true;
     try {
       if (await isOutdated(client)) end(error);
@@ -127,8 +130,8 @@ async function openLink(client: Duplicate, isCluster: boolean, { onEnd, onHeard 
   };
 }
 
-function isConnectError(error: Error & { readonly syscall?: string }): boolean {
-  return error.syscall === "connect" || error.message.startsWith("Connection timeout");
+function isAway(error: Error & { readonly syscall?: string }): boolean {
+  return error.syscall === "connect" || AWAY.test(error.message);
 }
 
 /** True if the cluster, asked at any of its members, has other masters than the library takes for them. */
