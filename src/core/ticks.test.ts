@@ -52,7 +52,7 @@ test("[D7] after a standstill no more than fifteen come at once", () => {
   clock.advance(100);
   const [woken] = at.slice(10);
   clock.advance(0);
-  expect(at.slice(10).filter((ms) => ms === woken)).toHaveLength(1 + 15);
+  expect(at.slice(10).filter((ms) => ms === woken)).toHaveLength(15);
   clock.advance(1_000);
-  expect(at).toHaveLength(10 + 1 + 15 + 10);
+  expect(at).toHaveLength(10 + 15 + 10);
 });

@@ -13,7 +13,7 @@ export function ticks(clock: Pick<Clock, "elapsed" | "after">, everyMs: number, 
 
   function tick(): void {
     const nowMs = clock.elapsed();
-    dueMs = Math.max(dueMs + everyMs, nowMs - (BEHIND_MAX - 1) * everyMs);
+    dueMs = Math.max(dueMs, nowMs - (BEHIND_MAX - 1) * everyMs) + everyMs;
     cancel = clock.after(Math.max(0, dueMs - nowMs), tick);
     act();
   }

@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
 import { expect, test } from "vitest";
+import type { Link } from "./link.ts";
 import { nodeRedisPlug } from "./node-redis.ts";
 
 const REFUSED = Object.assign(new Error("connect ECONNREFUSED 127.0.0.1:7001"), { syscall: "connect" });
@@ -27,6 +28,10 @@ class Cluster extends EventEmitter {
     return this;
   }
 
+  async sSubscribe(): Promise<unknown> {
+    throw this.#error;
+  }
+
   async sendCommand(key: string | undefined, _isReadonly: boolean, _words: readonly string[]): Promise<unknown> {
     if (key !== undefined) throw this.#error;
     this.asked++;
@@ -34,8 +39,11 @@ class Cluster extends EventEmitter {
   }
 }
 
-/** Asks a channel on the master that is away, three at a time; gives what the link ended with. */
-async function endOf(cluster: Cluster): Promise<Error | null> {
+const sends = (link: Link) => [1, 2, 3].map(() => link.send("a", ["GET", "a"]) as Promise<unknown>);
+const listens = (link: Link) => [1, 2, 3].map((n) => link.subscribe([`a${n}`]) as Promise<unknown>);
+
+/** Asks the master that is away, three things at a time; gives what the link ended with. */
+async function endOf(cluster: Cluster, ask = sends): Promise<Error | null> {
   let ended: Error | null = null;
   const link = await nodeRedisPlug(cluster).open({
     onHeard() {},
@@ -43,17 +51,21 @@ async function endOf(cluster: Cluster): Promise<Error | null> {
       ended = error;
     },
   });
-  const asked = [1, 2, 3].map(() => link.send("a", ["GET", "a"]));
+  const asked = ask(link);
   expect((await Promise.allSettled(asked)).map(({ status }) => status)).toEqual(Array(3).fill("rejected"));
   await new Promise(setImmediate);
   return ended;
 }
 
-test.each([REFUSED, OFFLINE])(
-  "[D10] where another has taken the place of a master that is away ($message), the link ends: what the library knows of the cluster is of the time before",
-  async (error) => {
+test.each([
+  { what: "asked", ask: sends, error: REFUSED },
+  { what: "asked", ask: sends, error: OFFLINE },
+  { what: "listened at", ask: listens, error: REFUSED },
+])(
+  "[D10] where another has taken the place of a master that is away and is $what ($error.message), the link ends: what the library knows of the cluster is of the time before",
+  async ({ ask, error }) => {
     const cluster = new Cluster(error, 7_002, 7_003);
-    expect(await endOf(cluster)).toBe(error);
+    expect(await endOf(cluster, ask)).toBe(error);
     expect(cluster.asked).toBe(1);
   },
 );

@@ -90,7 +90,7 @@ async function openLink(client: Duplicate, isCluster: boolean, { onEnd, onHeard 
   let isLooking = false;
   /** Where a master cannot be connected to, the library goes on trying there for ever: what it knows of the cluster may be of the time before another took its place. */
   const look = async (error: Error) => {
-    if (isLooking || isOver || !isAway(error)) return;
+    if (!isCluster || isLooking || isOver || !isAway(error)) return;
     isLooking = true;
     try {
       if (await isOutdated(client)) end(error);
@@ -100,20 +100,23 @@ async function openLink(client: Duplicate, isCluster: boolean, { onEnd, onHeard 
       isLooking = false;
     }
   };
+  const asked = <T>(promise: Promise<T>): Promise<T> => {
+    promise.catch(look);
+    return promise;
+  };
   const hear: Listener = (message, name) => onHeard(name.toString(), message);
   return {
     send(key, words: readonly Argument[]) {
       if (!isCluster) return client.sendCommand(words, AS_BYTES) as Promise<Reply>;
-      const sent = client.sendCommand(key, false, words, AS_BYTES) as Promise<Reply>;
+      const sent = asked(client.sendCommand(key, false, words, AS_BYTES) as Promise<Reply>);
       return sent.catch((error: Error) => {
         // The library has given a member up for good, and would go on asking it. Whoever asked is told first: this one was not sent, unlike what others were asked
         if (CLOSED.test(error.message)) setImmediate(end, error);
-        void look(error);
         throw error;
       });
     },
     async subscribe(names) {
-      if (isCluster) await Promise.all(names.map((name) => client.sSubscribe(name, hear, true)));
+      if (isCluster) await Promise.all(names.map((name) => asked(client.sSubscribe(name, hear, true))));
       else await client.subscribe(names, hear, true);
     },
     async unsubscribe(names) {
