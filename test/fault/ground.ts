@@ -269,10 +269,15 @@ export class Ground {
     await until(`${count} more are acknowledged: ${this.err.slice(-2_000)}`, () => this.acked >= goal, PATIENCE_MS);
   }
 
-  /** Waits until something more is acknowledged in each of these channels. */
+  /** Waits until something is acknowledged in each of these channels that was asked for from now on: what `progress` counts may have been on its way for long. */
   async onward(channels: readonly string[]): Promise<void> {
-    const before = new Map(this.#lasts);
-    const isOn = (channel: string) => this.#lasts.get(channel) !== before.get(channel);
+    const sinceT = now();
+    const { length } = this.history;
+    const isOn = (channel: string) => {
+      const all = this.history.slice(length).filter((event) => "channel" in event && event.channel === channel);
+      const asked = new Set(all.flatMap((event) => (event.type === "publish" && event.t > sinceT ? [`${event.pid} ${event.seq}`] : [])));
+      return all.some((event) => event.type === "stored" && asked.has(`${event.pid} ${event.seq}`));
+    };
     await until(`more is acknowledged in each: ${this.err.slice(-2_000)}`, () => channels.every(isOn), 2 * PATIENCE_MS);
   }
 

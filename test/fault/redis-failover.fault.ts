@@ -25,7 +25,7 @@ test(`[D3] a Redis that fails over ${FAILOVERS} times without its last writes: e
     await ground.whole();
     const { gaps } = ground;
     ground.filter(UPSTREAM_DROPPED);
-    await ground.progress(50);
+    await ground.onward(["orders", "chat/lobby"]);
     await ground.shown();
     await broker.stop("SIGKILL");
     ground.fault("failover", "start", { may: ["truncated"], loses: ["disk"] });
